@@ -1,0 +1,1 @@
+//! Redis codec: RESP2, RESP3 and inline commands.

@@ -1,0 +1,1 @@
+//! The heptad command line as a library, and the binary.

@@ -1,0 +1,1 @@
+//! Endpoints, key hashing and balancers.

@@ -1,0 +1,111 @@
+//! Attributes: the words in which routes, filters, labels and logs speak about a request.
+
+use std::{fmt, net::IpAddr, str::FromStr};
+
+/// The name of an attribute.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Attr {
+    /// `service`
+    Service,
+    /// `method`
+    Method,
+    /// `key`: the first key, where the protocol has keys.
+    Key,
+    /// `header.<name>`; names are compared as the codec defines (most: exactly).
+    Header(Box<str>),
+    /// `protocol`: the codec's name.
+    Protocol,
+    /// `listener`: the listener's name.
+    Listener,
+    /// `source.ip`
+    SourceIp,
+    /// `source.port`
+    SourcePort,
+    /// `source.principal`: who the client proved to be.
+    SourcePrincipal,
+    /// `destination.port`: the listener's port.
+    DestinationPort,
+}
+
+impl fmt::Display for Attr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Service => f.write_str("service"),
+            Self::Method => f.write_str("method"),
+            Self::Key => f.write_str("key"),
+            Self::Header(name) => write!(f, "header.{name}"),
+            Self::Protocol => f.write_str("protocol"),
+            Self::Listener => f.write_str("listener"),
+            Self::SourceIp => f.write_str("source.ip"),
+            Self::SourcePort => f.write_str("source.port"),
+            Self::SourcePrincipal => f.write_str("source.principal"),
+            Self::DestinationPort => f.write_str("destination.port"),
+        }
+    }
+}
+
+/// The text is not the name of an attribute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ParseAttrError;
+
+impl fmt::Display for ParseAttrError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(
+            "expected service, method, key, header.<name>, protocol, listener, source.ip, \
+             source.port, source.principal or destination.port",
+        )
+    }
+}
+
+impl std::error::Error for ParseAttrError {}
+
+impl FromStr for Attr {
+    type Err = ParseAttrError;
+
+    fn from_str(s: &str) -> Result<Self, ParseAttrError> {
+        Ok(match s {
+            "service" => Self::Service,
+            "method" => Self::Method,
+            "key" => Self::Key,
+            "protocol" => Self::Protocol,
+            "listener" => Self::Listener,
+            "source.ip" => Self::SourceIp,
+            "source.port" => Self::SourcePort,
+            "source.principal" => Self::SourcePrincipal,
+            "destination.port" => Self::DestinationPort,
+            _ => match s.strip_prefix("header.") {
+                Some(name) if !name.is_empty() => Self::Header(name.into()),
+                _ => return Err(ParseAttrError),
+            },
+        })
+    }
+}
+
+/// The value of an attribute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Value<'a> {
+    /// Text as it stands in the frame.
+    Bytes(&'a [u8]),
+    /// An address.
+    Ip(IpAddr),
+    /// A number.
+    Number(u64),
+}
+
+/// The attribute may be there but could not be read (a compressed header, an unreadable body, over
+/// a limit). Not the same as absent: unknown matches every deny rule and no allow rule, through
+/// `not` as well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Unknown;
+
+/// What routes and filters may ask about a request.
+pub trait Attributes {
+    /// `Ok(None)`: the request does not have it. `Err(Unknown)`: it cannot be told.
+    ///
+    /// `&mut self`, because values are found lazily and may need a scratch buffer.
+    fn attr(&mut self, attr: &Attr) -> Result<Option<Value<'_>>, Unknown>;
+}

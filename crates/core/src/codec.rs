@@ -1,0 +1,619 @@
+//! The plugin trait for a protocol, and what passes between a codec and the engine.
+
+use std::{fmt, fmt::Debug};
+
+use crate::{Answer, Fault, Meta, Outcome, Reason, Splice, Step};
+
+/// A wire protocol as the router needs to know it: where a frame ends, what it asks for, how to
+/// rewrite it, and how to answer in the protocol's own words.
+///
+/// A codec is a value: built once from its options, cloned to each worker, immutable. All state of a
+/// connection lives in [`Codec::Conn`]. Required are a name, `new`, `traits`, `open`, the two
+/// decoders and `answer`; everything else has a default that suits a plain request/reply protocol.
+///
+/// No method may panic on any input, block, read a clock or draw randomness.
+pub trait Codec: Clone + Send + Sync + Sized + 'static {
+    /// The name in configuration, metrics and logs: lower case, one word.
+    const NAME: &'static str;
+
+    /// Options of a listener's `codec:` entry; [`NoOptions`] if there are none.
+    type Options: Options;
+    /// Options of a cluster, under the codec's name (credentials, database, dialect).
+    type Upstream: Options;
+    /// State of one connection, session or link: version, database, login, resume point of a scan.
+    type Conn: Send;
+    /// What decoding a reply must remember of its request.
+    type Tag: Copy + Default + Debug + Send;
+
+    /// Builds the codec; the error is shown at the options in the configuration file.
+    fn new(options: &Self::Options) -> Result<Self, OptionsError>;
+
+    /// The protocol's fixed properties and defaults. Called once per engine.
+    fn traits(&self) -> Traits;
+
+    /// The state of a new connection. Links are opened for a flavour, see [`Codec::flavour`].
+    fn open(&self, side: Side<'_, Self::Upstream>, flavour: Flavour) -> Self::Conn;
+
+    /// Looks at the bytes a client sent, beginning at a frame's first byte.
+    ///
+    /// `buf` is never empty and never consumed: until this returns `Frame`, only a resume point may
+    /// be saved in `conn`; it is not called again before `Need(n)` is met, and then with the same
+    /// bytes and more. The same bytes must give the same frames however they are cut. A `Frame` may
+    /// be decoded a second time (after a wait), so that other state of `conn` changes in
+    /// [`Codec::accepted`] or [`Codec::settled`] only.
+    ///
+    /// An error is fatal: it is answered, and the connection closed.
+    fn decode_request(
+        &self,
+        conn: &mut Self::Conn,
+        cx: &Ctx,
+        buf: &[u8],
+    ) -> Result<Step<Self::Tag>, Fault>;
+
+    /// Looks at the bytes an endpoint sent, as [`Codec::decode_request`]. `asked` tells what was
+    /// asked. Here `conn` (the link's state) may change when a whole frame is returned: each reply
+    /// frame is decoded exactly once. An error closes the link.
+    fn decode_reply<A: Asked<Self::Tag>>(
+        &self,
+        conn: &mut Self::Conn,
+        asked: &A,
+        cx: &Ctx,
+        buf: &[u8],
+    ) -> Result<Step<()>, Fault>;
+
+    /// Appends an answer of Heptad's own to `out`, in the dialect of `conn` and with the client's
+    /// id. Also used to answer a heartbeat of an endpoint (`conn` is then a link's).
+    ///
+    /// Must not fail for `Pong` and `Error` unless the protocol has no way to say it; the
+    /// connection is then closed.
+    fn answer(
+        &self,
+        conn: &mut Self::Conn,
+        to: &Question<'_, Self::Tag>,
+        answer: &Answer<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Fault>;
+
+    // ---- defaulted: reading ----
+
+    /// The `service` attribute. Whoever overrides one of these three does it to give the canonical
+    /// spelling (upper-case command, method without its service prefix).
+    fn service<'a>(&'a self, meta: &Meta, frame: &'a [u8]) -> Option<&'a [u8]> {
+        meta.service.of(frame)
+    }
+
+    /// The `method` attribute.
+    fn method<'a>(&'a self, meta: &Meta, frame: &'a [u8]) -> Option<&'a [u8]> {
+        meta.method.of(frame)
+    }
+
+    /// The `key` attribute, and what hashing balancers hash.
+    fn key<'a>(&'a self, meta: &Meta, frame: &'a [u8]) -> Option<&'a [u8]> {
+        meta.key.of(frame)
+    }
+
+    /// The value of a header, read lazily; `scratch` is cleared by the caller and may be used to
+    /// decode into. `Err(Unknown)` if it cannot be told.
+    fn header<'a>(
+        &self,
+        meta: &Meta,
+        frame: &'a [u8],
+        name: &str,
+        scratch: &'a mut Vec<u8>,
+    ) -> Result<Option<&'a [u8]>, crate::Unknown> {
+        let _ = (meta, frame, name, scratch);
+        Ok(None)
+    }
+
+    /// The name of the error code of a reply (`WRONGTYPE`, `UNKNOWN_METHOD`); at most 64 bytes,
+    /// interned with a bound by the engine. `None` for replies without one.
+    fn code_name<'a>(&'a self, meta: &Meta, frame: &'a [u8]) -> Option<&'a str> {
+        let _ = (meta, frame);
+        None
+    }
+
+    // ---- defaulted: writing ----
+
+    /// Writes the frame with a new id, with header edits, or for one part of a fan-out. `to` is the
+    /// state of the connection it is written to, `tag` that of the request.
+    ///
+    /// The default keeps the frame as it is: right for protocols in order and without headers.
+    fn rewrite(
+        &self,
+        to: &Self::Conn,
+        meta: &Meta,
+        tag: Self::Tag,
+        edit: &Rewrite<'_>,
+        out: &mut Splice<'_>,
+    ) -> Result<(), Fault> {
+        let _ = (to, meta, tag, edit);
+        out.keep_all();
+        Ok(())
+    }
+
+    // ---- defaulted: the session's state ----
+
+    /// Filters and routing have passed and the frame is about to be sent: the session's state may
+    /// change now. Not called for refused frames, nor for `Ping` and stream frames after `Open`.
+    fn accepted(
+        &self,
+        conn: &mut Self::Conn,
+        meta: &Meta,
+        tag: Self::Tag,
+        frame: &[u8],
+    ) -> Accepted {
+        let _ = (conn, meta, tag, frame);
+        Accepted::Forward
+    }
+
+    /// The reply to a `Login` or `Control` frame, or to one whose `bind` is not `Shared`, has come
+    /// and is about to be written to the session.
+    fn settled(&self, conn: &mut Self::Conn, tag: Self::Tag, reply: &Meta, frame: &[u8]) {
+        let _ = (conn, tag, reply, frame);
+    }
+
+    /// Who the session proved to be; read after a `Login` or `Control` frame settled.
+    fn principal<'a>(&self, conn: &'a Self::Conn) -> Option<&'a str> {
+        let _ = conn;
+        None
+    }
+
+    /// Which flavour of shared link the frame needs (protocol version and database, say). Links of
+    /// different flavours never mix.
+    fn flavour(&self, conn: &Self::Conn, meta: &Meta) -> Flavour {
+        let _ = (conn, meta);
+        Flavour::default()
+    }
+
+    // ---- defaulted: the link's state ----
+
+    /// Prepares a new link: called once with `None` when it is connected, then with each frame the
+    /// endpoint sends, until it returns `Ready`. Whatever is appended to `out` is sent. An error
+    /// closes the link and fails what waits for it with `connect_failed`/`greeting`.
+    fn greet(
+        &self,
+        conn: &mut Self::Conn,
+        heard: Option<(&Meta, &[u8])>,
+        out: &mut Vec<u8>,
+    ) -> Result<Greet, Fault> {
+        let _ = (conn, heard, out);
+        Ok(Greet::Ready)
+    }
+
+    /// Bytes ahead of a frame that goes over a link of the session's own (any `bind` but
+    /// `Shared`), to bring the link to the session's state. Returns how many replies to swallow.
+    fn prelude(
+        &self,
+        session: &mut Self::Conn,
+        link: &mut Self::Conn,
+        meta: &Meta,
+        tag: Self::Tag,
+        out: &mut Vec<u8>,
+    ) -> u32 {
+        let _ = (session, link, meta, tag, out);
+        0
+    }
+
+    /// Whether a link that was used by one session alone may be used by another. If not, it is
+    /// closed when released.
+    fn reusable(&self, link: &Self::Conn) -> bool {
+        let _ = link;
+        true
+    }
+
+    /// Appends a heartbeat with this id; `false` if the protocol has none. Its reply is a `Pong`
+    /// or a `Reply`.
+    fn ping(&self, conn: &mut Self::Conn, id: u64, out: &mut Vec<u8>) -> bool {
+        let _ = (conn, id, out);
+        false
+    }
+
+    /// The client of this open request is gone or no longer waits: appends whatever tells the
+    /// endpoint so. `false` if the protocol cannot say it. The id stays in use until the endpoint
+    /// has answered all the same.
+    fn abandon(&self, conn: &mut Self::Conn, id: u64, tag: Self::Tag, out: &mut Vec<u8>) -> bool {
+        let _ = (conn, id, tag, out);
+        false
+    }
+
+    /// Appends the protocol's request to go elsewhere, on a session that will be closed once idle;
+    /// `false` if the protocol has none.
+    fn drain(&self, conn: &mut Self::Conn, out: &mut Vec<u8>) -> bool {
+        let _ = (conn, out);
+        false
+    }
+
+    // ---- defaulted: fan-out ----
+
+    /// Lists every key of a frame whose fan-out is `Same` or `Split`, in order.
+    fn keys(&self, meta: &Meta, tag: Self::Tag, frame: &[u8], each: &mut dyn FnMut(&[u8])) {
+        let _ = tag;
+        if let Some(key) = self.key(meta, frame) {
+            each(key);
+        }
+    }
+
+    /// Appends the request for the chosen keys of a `Split` frame.
+    fn split(
+        &self,
+        meta: &Meta,
+        tag: Self::Tag,
+        frame: &[u8],
+        part: &Part<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Fault> {
+        let _ = (meta, tag, part);
+        out.extend_from_slice(frame);
+        Ok(())
+    }
+
+    /// Merges the replies to the parts of a `Split` or `All` frame (more than one part) into one
+    /// reply for the session, and says how the request ended.
+    fn join(
+        &self,
+        conn: &mut Self::Conn,
+        to: &Question<'_, Self::Tag>,
+        parts: &[PartReply<'_>],
+        out: &mut Vec<u8>,
+    ) -> Result<Outcome, Fault> {
+        let _ = (conn, to, parts, out);
+        Err(Fault::new(
+            Outcome::BadRequest,
+            Reason::Unsupported,
+            "cannot be merged",
+        ))
+    }
+
+    /// The endpoint, of `of` endpoints, of a frame whose fan-out is `Index`.
+    fn index(&self, meta: &Meta, tag: Self::Tag, frame: &[u8], of: usize) -> usize {
+        let _ = (meta, tag, frame, of);
+        0
+    }
+}
+
+/// What a codec's options must be able to do. Implemented for every type that can.
+///
+/// Use `#[serde(deny_unknown_fields, default)]`; unknown keys and wrong types are then reported at
+/// their line of the configuration file.
+pub trait Options:
+    serde::de::DeserializeOwned + schemars::JsonSchema + Default + Debug + Send + Sync + 'static
+{
+}
+
+impl<T> Options for T where
+    T: serde::de::DeserializeOwned + schemars::JsonSchema + Default + Debug + Send + Sync + 'static
+{
+}
+
+/// For codecs without options.
+#[derive(Clone, Copy, Debug, Default, serde::Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct NoOptions {}
+
+/// Options that have the right type but make no sense.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct OptionsError {
+    /// The option, as a dotted path below the codec's options (`users.0.name`); empty for all.
+    pub path: String,
+    /// What is wrong and what would be right.
+    pub message: String,
+}
+
+impl OptionsError {
+    /// An error at a dotted path below the options.
+    pub fn new(path: impl Into<String>, message: impl Into<String>) -> Self {
+        Self {
+            path: path.into(),
+            message: message.into(),
+        }
+    }
+}
+
+impl fmt::Display for OptionsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.path.is_empty() {
+            f.write_str(&self.message)
+        } else {
+            write!(f, "{}: {}", self.path, self.message)
+        }
+    }
+}
+
+impl std::error::Error for OptionsError {}
+
+/// How replies find their requests on a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Pairing {
+    /// By an id of this many bits on the wire; the engine chooses ids per link, at least 1.
+    ById {
+        /// 8 to 64.
+        bits: u32,
+    },
+    /// Replies come in the order of the requests.
+    InOrder,
+}
+
+/// Fixed properties and defaults of a protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Traits {
+    /// How replies find their requests.
+    pub pairing: Pairing,
+    /// Whether clients expect replies in the order of their requests.
+    pub ordered: bool,
+    /// Whether links carry calls of many sessions at once, unless the cluster says otherwise.
+    pub share: bool,
+    /// Default for `limits.max_frame`, bytes.
+    pub max_frame: u32,
+}
+
+impl Traits {
+    /// A multiplexed protocol with ids of `bits` bits: unordered, shared links, 16 MiB frames.
+    pub const fn by_id(bits: u32) -> Self {
+        Self {
+            pairing: Pairing::ById { bits },
+            ordered: false,
+            share: true,
+            max_frame: 16 << 20,
+        }
+    }
+
+    /// A protocol that answers in order: ordered, shared links, 16 MiB frames.
+    pub const fn in_order() -> Self {
+        Self {
+            pairing: Pairing::InOrder,
+            ordered: true,
+            share: true,
+            max_frame: 16 << 20,
+        }
+    }
+
+    /// Sets [`Traits::max_frame`].
+    pub const fn max_frame(mut self, bytes: u32) -> Self {
+        self.max_frame = bytes;
+        self
+    }
+
+    /// Sets [`Traits::share`].
+    pub const fn share(mut self, yes: bool) -> Self {
+        self.share = yes;
+        self
+    }
+
+    /// Sets [`Traits::ordered`].
+    pub const fn ordered(mut self, yes: bool) -> Self {
+        self.ordered = yes;
+        self
+    }
+}
+
+/// The side of a connection whose state is opened.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Side<'a, U> {
+    /// A client's connection to Heptad.
+    Session,
+    /// Heptad's connection to an endpoint, with the options of its cluster.
+    Link(&'a U),
+}
+
+/// What tells shared links apart that must not mix; the codec gives the number its meaning.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[allow(
+    clippy::exhaustive_structs,
+    reason = "a number, for codec authors to build"
+)]
+pub struct Flavour(pub u32);
+
+/// What policy will ask of the frames of a listener, decided when routes are compiled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Want {
+    /// Some rule reads headers.
+    pub headers: bool,
+    /// Some route edits headers.
+    pub edits: bool,
+}
+
+/// What a decoder may rely on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Ctx {
+    /// What policy will ask.
+    pub want: Want,
+    /// Longest frame, bytes: a longer one is a `TooLarge`/`FrameSize` fault as soon as its length
+    /// is known. The engine checks `Meta::len` too.
+    pub max_frame: u32,
+    /// Most bytes up to the end of what the decoder must see to return a `Frame` of a request.
+    pub max_head: u32,
+    /// Most elements, arguments or headers of a frame.
+    pub max_parts: u32,
+    /// Deepest nesting.
+    pub max_depth: u32,
+}
+
+impl Default for Ctx {
+    /// 16 MiB frames, 64 KiB heads, 1 Mi parts, depth 64: the documented defaults.
+    fn default() -> Self {
+        Self {
+            want: Want::default(),
+            max_frame: 16 << 20,
+            max_head: 64 << 10,
+            max_parts: 1 << 20,
+            max_depth: 64,
+        }
+    }
+}
+
+impl Ctx {
+    /// Sets [`Ctx::want`].
+    pub const fn want(mut self, want: Want) -> Self {
+        self.want = want;
+        self
+    }
+    /// Sets [`Ctx::max_frame`].
+    pub const fn max_frame(mut self, bytes: u32) -> Self {
+        self.max_frame = bytes;
+        self
+    }
+    /// Sets [`Ctx::max_head`].
+    pub const fn max_head(mut self, bytes: u32) -> Self {
+        self.max_head = bytes;
+        self
+    }
+    /// Sets [`Ctx::max_parts`].
+    pub const fn max_parts(mut self, parts: u32) -> Self {
+        self.max_parts = parts;
+        self
+    }
+    /// Sets [`Ctx::max_depth`].
+    pub const fn max_depth(mut self, depth: u32) -> Self {
+        self.max_depth = depth;
+        self
+    }
+}
+
+/// What was asked on a link.
+pub trait Asked<T> {
+    /// The tag of the request with this id; for protocols in order (pass 0) of the oldest one
+    /// without its reply. `None` if nothing is outstanding there. During `greet`, and for the
+    /// replies to a prelude, the default tag.
+    fn tag(&self, id: u64) -> Option<T>;
+}
+
+/// The request that an answer is for. Its bytes are gone.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Question<'a, T> {
+    /// What the decoder found; `meta.id` is the client's id. Spans point into bytes that are gone.
+    pub meta: &'a Meta,
+    /// The decoder's tag.
+    pub tag: T,
+}
+
+impl<'a, T> Question<'a, T> {
+    /// The question that `meta` and `tag` describe.
+    pub const fn new(meta: &'a Meta, tag: T) -> Self {
+        Self { meta, tag }
+    }
+}
+
+/// What becomes of a frame that passed the filters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Accepted {
+    /// It is sent to an endpoint.
+    #[default]
+    Forward,
+    /// The codec answers itself: the engine calls `answer` with [`Answer::Local`]. Nothing written
+    /// means silence.
+    Local,
+    /// As `Local`, and the session is closed after everything was written.
+    LocalClose,
+}
+
+/// How far the preparation of a link is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Greet {
+    /// The link may carry requests.
+    Ready,
+    /// The endpoint must say something first.
+    Wait,
+}
+
+/// One change to a frame's headers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum HeaderEdit {
+    /// Replaces all headers of the name by one.
+    Set {
+        /// Name.
+        name: Box<str>,
+        /// Value.
+        value: Box<str>,
+    },
+    /// Adds one, whatever is there.
+    Add {
+        /// Name.
+        name: Box<str>,
+        /// Value.
+        value: Box<str>,
+    },
+    /// Removes all of the name.
+    Remove {
+        /// Name.
+        name: Box<str>,
+    },
+}
+
+/// What is to be different in a rewritten frame.
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct Rewrite<'a> {
+    /// The new id; `None` leaves it.
+    pub id: Option<u64>,
+    /// Header edits in order. Protocols without headers ignore them.
+    pub headers: &'a [HeaderEdit],
+    /// Set on frames to and from one endpoint of a fan-out (`All`, `Index`).
+    pub part: Option<Part<'a>>,
+}
+
+impl<'a> Rewrite<'a> {
+    /// A new id and header edits.
+    pub const fn new(id: Option<u64>, headers: &'a [HeaderEdit]) -> Self {
+        Self {
+            id,
+            headers,
+            part: None,
+        }
+    }
+
+    /// Sets [`Rewrite::part`].
+    pub const fn part(mut self, part: Option<Part<'a>>) -> Self {
+        self.part = part;
+        self
+    }
+}
+
+/// One part of a fan-out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Part<'a> {
+    /// Index of the endpoint in its cluster.
+    pub index: usize,
+    /// How many endpoints the cluster has.
+    pub of: usize,
+    /// For `Split`: which keys, by their number in the order of `keys`, ascending.
+    pub picks: &'a [u32],
+}
+
+impl<'a> Part<'a> {
+    /// A part for the endpoint `index` of `of`.
+    pub const fn new(index: usize, of: usize, picks: &'a [u32]) -> Self {
+        Self { index, of, picks }
+    }
+}
+
+/// What came back for one part.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct PartReply<'a> {
+    /// The part.
+    pub part: Part<'a>,
+    /// The endpoint's reply, or Heptad's own error if there was none.
+    pub reply: Result<(&'a Meta, &'a [u8]), (Outcome, Reason, &'a str)>,
+}
+
+impl<'a> PartReply<'a> {
+    /// The reply to a part.
+    pub const fn new(
+        part: Part<'a>,
+        reply: Result<(&'a Meta, &'a [u8]), (Outcome, Reason, &'a str)>,
+    ) -> Self {
+        Self { part, reply }
+    }
+}

@@ -1,0 +1,29 @@
+//! The vocabulary of Heptad and the two traits that plugins implement: [`Codec`] and [`Filter`].
+//!
+//! This crate is what a codec author depends on. It does no I/O, reads no clock and knows no
+//! protocol. It changes rarely, and everything above it (`route`, `cluster`, `engine`, `net`)
+//! speaks in its words.
+#![forbid(unsafe_code)]
+
+mod attr;
+mod chain;
+mod codec;
+mod fault;
+mod filter;
+mod meta;
+mod outcome;
+mod splice;
+mod time;
+
+pub use attr::{Attr, Attributes, ParseAttrError, Unknown, Value};
+pub use chain::{Chain, Piece, SHARE_FROM};
+pub use codec::{
+    Accepted, Asked, Codec, Ctx, Flavour, Greet, HeaderEdit, NoOptions, Options, OptionsError,
+    Pairing, Part, PartReply, Question, Rewrite, Side, Traits, Want,
+};
+pub use fault::Fault;
+pub use filter::{Ask, Filter, FilterWorker, Refusal, Verdict};
+pub use meta::{Bind, FanOut, Kind, Lane, Meta, Span, Step};
+pub use outcome::{Answer, Outcome, Reason};
+pub use splice::Splice;
+pub use time::Time;

@@ -1,0 +1,1 @@
+//! A pluggable layer-7 protocol framework: registry, builder, embedding.

@@ -1,0 +1,1 @@
+//! The tokio driver: workers, listeners, dialing, flush, drain.

@@ -1,0 +1,1 @@
+//! Routing rules compiled to an indexed look-up.

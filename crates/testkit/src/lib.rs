@@ -1,0 +1,1 @@
+//! Simulator with virtual time, codec conformance checks, counting allocator.

@@ -1,0 +1,1 @@
+//! A small length-prefixed RPC: the worked example for codec authors.
