@@ -1,1 +1,16 @@
-//! The sans-I/O router: sessions, links, exchanges, attempts.
+//! The router itself, without I/O: sessions, links, exchanges, attempts, order, fan-out, deadlines,
+//! the filter chain and counters.
+//!
+//! A driver feeds [`Machine`] with what happened on sockets and with the time, and performs the
+//! [`Event`]s that come out. The engine has no protocol's name in it: everything it knows of a frame
+//! is its [`heptad_core::Meta`].
+#![forbid(unsafe_code)]
+
+mod arena;
+mod machine;
+mod plan;
+mod stats;
+
+pub use machine::{ConnId, EndpointRow, Event, LinkId, Lost, Machine, Peer, SessionId};
+pub use plan::{Cluster, Limits, Links, Plan, Route, Target};
+pub use stats::{Count, Histogram, MethodSeries, Series, Stats};

@@ -1,0 +1,352 @@
+//! What one engine counted: plain cells of one worker, read when scraped and summed across workers
+//! by whoever scrapes.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use foldhash::fast::FixedState;
+use heptad_core::{Outcome, Reason};
+
+/// Counters and gauges of one engine.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Requests by route and cluster; an index in here is a handle for the hot path.
+    pub series: Vec<Series>,
+    /// Requests by service and method, bounded by [`Stats::MAX_METHODS`]; the overflow is under
+    /// `other`.
+    pub methods: Vec<MethodSeries>,
+    /// Codes by number used in [`Count::code`]; 0 is the empty code.
+    pub codes: Vec<Arc<str>>,
+    /// Sessions that were opened.
+    pub sessions_opened: u64,
+    /// Sessions open now.
+    pub sessions: u64,
+    /// Sessions closed by Heptad or broken off for a fault: by outcome and reason.
+    pub session_ends: Vec<(Outcome, Reason, u64)>,
+    /// Links that were dialed.
+    pub links_dialed: u64,
+    /// Links open now, including those being dialed.
+    pub links: u64,
+    /// Links that ended, by why.
+    pub link_ends: Vec<(Outcome, Reason, u64)>,
+    /// Replies and frames that came for no exchange and were dropped.
+    pub late_replies: u64,
+    /// Pushes that came for no session and were dropped.
+    pub pushes_dropped: u64,
+    /// Attributes that could not be read when a rule asked for them.
+    pub unknown_attributes: u64,
+    /// Bytes of requests and replies on the session side.
+    pub received_bytes: u64,
+    /// Bytes handed out for sessions.
+    pub sent_bytes: u64,
+    /// Requests waiting for a link now.
+    pub waiting: u64,
+    method_index: HashMap<(u64, u64), u32, FixedState>,
+    code_index: HashMap<Box<str>, u16, FixedState>,
+}
+
+/// Requests of one route to one cluster.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Series {
+    /// The route's name; empty if none matched.
+    pub route: Arc<str>,
+    /// The cluster's name; empty if none was chosen.
+    pub cluster: Arc<str>,
+    /// Ends by outcome, reason and code; the first is the plain success.
+    pub counts: Vec<Count>,
+    /// Time from decoding the request to its end, for requests that were sent to an endpoint.
+    pub duration: Histogram,
+    /// Requests admitted and not yet settled.
+    pub in_flight: u64,
+}
+
+/// How often requests ended in one way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Count {
+    /// The outcome.
+    pub outcome: Outcome,
+    /// Its reason.
+    pub reason: Reason,
+    /// The protocol's own code, as an index into [`Stats::codes`].
+    pub code: u16,
+    /// How often.
+    pub count: u64,
+}
+
+/// Requests of one method.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct MethodSeries {
+    /// The service; empty if the protocol has none.
+    pub service: Arc<str>,
+    /// The method.
+    pub method: Arc<str>,
+    /// Ends by outcome.
+    pub outcomes: [u64; Outcome::ALL.len()],
+}
+
+impl Stats {
+    /// Most services and methods told apart.
+    pub const MAX_METHODS: usize = 512;
+    /// Most codes told apart.
+    pub const MAX_CODES: usize = 256;
+    /// Longest code, service or method kept; longer ones count as `other`.
+    pub const MAX_NAME: usize = 128;
+
+    pub(crate) fn new() -> Self {
+        Self {
+            codes: vec![Arc::from("")],
+            methods: vec![MethodSeries::new("", "other")],
+            ..Self::default()
+        }
+    }
+
+    /// The handle of a route and cluster.
+    pub(crate) fn series(&mut self, route: &Arc<str>, cluster: &Arc<str>) -> u32 {
+        let at = self
+            .series
+            .iter()
+            .position(|s| s.route == *route && s.cluster == *cluster)
+            .unwrap_or_else(|| {
+                self.series.push(Series {
+                    route: route.clone(),
+                    cluster: cluster.clone(),
+                    counts: vec![Count {
+                        outcome: Outcome::Ok,
+                        reason: Reason::None,
+                        code: 0,
+                        count: 0,
+                    }],
+                    duration: Histogram::default(),
+                    in_flight: 0,
+                });
+                self.series.len() - 1
+            });
+        u32::try_from(at).unwrap_or(u32::MAX)
+    }
+
+    /// The handle of a service and method.
+    pub(crate) fn method(&mut self, service: &[u8], method: &[u8]) -> u32 {
+        use std::hash::BuildHasher;
+        if service.len() > Self::MAX_NAME || method.len() > Self::MAX_NAME {
+            return 0;
+        }
+        let state = FixedState::default();
+        let key = (state.hash_one(service), state.hash_one(method));
+        if let Some(&at) = self.method_index.get(&key) {
+            return at;
+        }
+        if self.methods.len() > Self::MAX_METHODS {
+            return 0;
+        }
+        let at = u32::try_from(self.methods.len()).unwrap_or(0);
+        self.methods.push(MethodSeries::new(
+            &String::from_utf8_lossy(service),
+            &String::from_utf8_lossy(method),
+        ));
+        self.method_index.insert(key, at);
+        at
+    }
+
+    /// The handle of a code; bounded, then that of `other`.
+    pub(crate) fn code(&mut self, name: Option<&str>) -> u16 {
+        let Some(name) = name else { return 0 };
+        if let Some(&at) = self.code_index.get(name) {
+            return at;
+        }
+        let name = if self.codes.len() >= Self::MAX_CODES || name.len() > Self::MAX_NAME {
+            "other"
+        } else {
+            name
+        };
+        if let Some(&at) = self.code_index.get(name) {
+            return at;
+        }
+        let at = u16::try_from(self.codes.len()).unwrap_or(0);
+        self.codes.push(Arc::from(name));
+        self.code_index.insert(name.into(), at);
+        at
+    }
+
+    /// A request ended.
+    pub(crate) fn ended(
+        &mut self,
+        series: u32,
+        method: u32,
+        end: (Outcome, Reason),
+        code: u16,
+        took: Option<Duration>,
+    ) {
+        if let Some(s) = self.series.get_mut(series as usize) {
+            let (outcome, reason) = end;
+            let same = |c: &&mut Count| (c.outcome, c.reason, c.code) == (outcome, reason, code);
+            match s.counts.iter_mut().find(same) {
+                Some(c) => c.count += 1,
+                None => s.counts.push(Count { outcome, reason, code, count: 1 }),
+            }
+            if let Some(took) = took {
+                s.duration.record(took);
+            }
+        }
+        if let Some(m) = self.methods.get_mut(method as usize)
+            && let Some(cell) = m.outcomes.get_mut(end.0 as usize)
+        {
+            *cell += 1;
+        }
+    }
+
+    pub(crate) fn session_ended(&mut self, end: (Outcome, Reason)) {
+        bump(&mut self.session_ends, end);
+    }
+
+    pub(crate) fn link_ended(&mut self, end: (Outcome, Reason)) {
+        bump(&mut self.link_ends, end);
+    }
+}
+
+fn bump(cells: &mut Vec<(Outcome, Reason, u64)>, (outcome, reason): (Outcome, Reason)) {
+    match cells.iter_mut().find(|c| c.0 == outcome && c.1 == reason) {
+        Some(c) => c.2 += 1,
+        None => cells.push((outcome, reason, 1)),
+    }
+}
+
+impl MethodSeries {
+    fn new(service: &str, method: &str) -> Self {
+        Self {
+            service: service.into(),
+            method: method.into(),
+            outcomes: [0; Outcome::ALL.len()],
+        }
+    }
+}
+
+/// A log-linear histogram of durations: eight buckets per octave from 1 µs to about 70 minutes.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Histogram {
+    counts: Vec<u64>,
+    /// How many were recorded.
+    pub count: u64,
+    /// Their sum, in nanoseconds.
+    pub sum_nanos: u64,
+}
+
+const SUB_BITS: u32 = 3;
+const BUCKETS: usize = 32 << SUB_BITS;
+
+impl Default for Histogram {
+    fn default() -> Self {
+        Self { counts: vec![0; BUCKETS], count: 0, sum_nanos: 0 }
+    }
+}
+
+impl Histogram {
+    /// Records one duration.
+    pub fn record(&mut self, took: Duration) {
+        let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        self.count += 1;
+        self.sum_nanos = self.sum_nanos.saturating_add(nanos);
+        let at = Self::bucket(nanos / 1000);
+        if let Some(cell) = self.counts.get_mut(at) {
+            *cell += 1;
+        }
+    }
+
+    fn bucket(micros: u64) -> usize {
+        let top = 63 - (micros | 1).leading_zeros();
+        let at = if top < SUB_BITS {
+            micros
+        } else {
+            let shift = top - SUB_BITS;
+            (u64::from(shift + 1) << SUB_BITS) + ((micros >> shift) & ((1 << SUB_BITS) - 1))
+        };
+        usize::try_from(at).unwrap_or(usize::MAX).min(BUCKETS - 1)
+    }
+
+    /// The largest duration, in microseconds, that belongs into the bucket.
+    fn upper(at: usize) -> u64 {
+        let at = at as u64;
+        let octave = at >> SUB_BITS;
+        if octave == 0 {
+            return at;
+        }
+        let sub = at & ((1 << SUB_BITS) - 1);
+        (((1 << SUB_BITS) + sub + 1) << (octave - 1)) - 1
+    }
+
+    /// Adds the other's counts to these.
+    pub fn merge(&mut self, other: &Self) {
+        for (mine, theirs) in self.counts.iter_mut().zip(&other.counts) {
+            *mine += theirs;
+        }
+        self.count += other.count;
+        self.sum_nanos = self.sum_nanos.saturating_add(other.sum_nanos);
+    }
+
+    /// How many durations were at most `limit`, to the precision of a bucket (12.5 %).
+    pub fn at_most(&self, limit: Duration) -> u64 {
+        let micros = u64::try_from(limit.as_micros()).unwrap_or(u64::MAX);
+        self.counts
+            .iter()
+            .enumerate()
+            .take_while(|(at, _)| Self::upper(*at) <= micros)
+            .map(|(_, n)| n)
+            .sum()
+    }
+
+    /// The duration below which the share `q` (0 to 1) of all lies, to the precision of a bucket.
+    pub fn quantile(&self, q: f64) -> Duration {
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
+        let rank = (self.count as f64 * q).ceil().max(1.0) as u64;
+        let mut seen = 0;
+        for (at, n) in self.counts.iter().enumerate() {
+            seen += n;
+            if seen >= rank {
+                return Duration::from_micros(Self::upper(at));
+            }
+        }
+        Duration::ZERO
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bucket_holds_what_its_bound_says() {
+        for micros in (0..5000).chain([1 << 20, (1 << 20) + 12345, 1 << 31]) {
+            let at = Histogram::bucket(micros);
+            assert!(Histogram::upper(at) >= micros, "{micros}");
+            assert!(at == 0 || Histogram::upper(at - 1) < micros, "{micros}");
+        }
+    }
+
+    #[test]
+    fn quantiles_are_within_a_bucket() {
+        let mut h = Histogram::default();
+        for ms in 1..=1000 {
+            h.record(Duration::from_millis(ms));
+        }
+        let p50 = h.quantile(0.5).as_millis();
+        assert!((500..=563).contains(&p50), "{p50}");
+        assert_eq!(h.at_most(Duration::from_secs(3600)), 1000);
+    }
+
+    #[test]
+    fn names_are_bounded() {
+        let mut s = Stats::new();
+        for i in 0..10_000 {
+            s.code(Some(&format!("E{i}")));
+            s.method(b"svc", format!("m{i}").as_bytes());
+        }
+        assert!(s.codes.len() <= Stats::MAX_CODES + 1);
+        assert!(s.methods.len() <= Stats::MAX_METHODS + 1);
+        let other = s.code(Some("E9999"));
+        assert_eq!(&*s.codes[other as usize], "other");
+        assert_eq!(s.method(b"svc", b"m9999"), 0);
+    }
+}
