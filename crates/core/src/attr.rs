@@ -99,7 +99,10 @@ pub enum Value<'a> {
 /// a limit). Not the same as absent: unknown matches every deny rule and no allow rule, through
 /// `not` as well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
+#[allow(
+    clippy::exhaustive_structs,
+    reason = "a word, for codec authors to say"
+)]
 pub struct Unknown;
 
 /// What routes and filters may ask about a request.

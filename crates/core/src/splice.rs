@@ -22,6 +22,12 @@ impl<'a> Splice<'a> {
         Self { frame, shared, out }
     }
 
+    /// The old frame, for edits that depend on what is there. Of a frame that is cut through, only
+    /// its first bytes; at least [`Meta::head`](crate::Meta::head).
+    pub fn frame(&self) -> &'a [u8] {
+        self.frame
+    }
+
     /// Appends bytes of the codec's own.
     pub fn put(&mut self, bytes: &[u8]) {
         self.out.extend(bytes);
