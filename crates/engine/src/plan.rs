@@ -3,7 +3,7 @@
 
 use std::{any::Any, fmt, sync::Arc, time::Duration};
 
-use heptad_cluster::{ClusterSpec, Weighted};
+use heptad_cluster::{BalanceError, Balancer, Spec, Weighted};
 use heptad_core::{Attr, Ctx, Filter, HeaderEdit, Outcome, Reason};
 use heptad_route::Table;
 
@@ -142,7 +142,9 @@ pub struct Cluster {
     /// For metrics and logs, and to find it again in the next plan.
     pub name: Arc<str>,
     /// Endpoints and balancing.
-    pub spec: Arc<ClusterSpec>,
+    pub spec: Arc<Spec>,
+    /// The balancer of `spec`; workers use forks of it.
+    pub balancer: Arc<Balancer>,
     /// Link policy.
     pub links: Links,
     /// How long a dial and the greeting may take together.
@@ -167,16 +169,18 @@ impl Cluster {
     /// The documented default of `connect_timeout`.
     pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
-    /// A cluster with default links and options; its fingerprint is that of its name.
-    pub fn new(name: impl Into<Arc<str>>, spec: ClusterSpec) -> Self {
-        Self {
+    /// A cluster with default links and options, and the fingerprint 0. Fails if there is no
+    /// balancer for the spec.
+    pub fn new(name: impl Into<Arc<str>>, spec: Spec) -> Result<Self, BalanceError> {
+        Ok(Self {
             name: name.into(),
+            balancer: Arc::new(Balancer::new(&spec, 0)?),
             spec: Arc::new(spec),
             links: Links::default(),
             connect_timeout: Self::CONNECT_TIMEOUT,
             upstream: Arc::new(()),
             fingerprint: 0,
-        }
+        })
     }
 
     /// Sets [`Cluster::links`].

@@ -1,0 +1,247 @@
+//! The attempts of one link: by order or by id, with ids that are never reused while a late reply
+//! may still come.
+
+use std::collections::VecDeque;
+
+use heptad_core::{Asked, Pairing, Time};
+
+use crate::{arena::Key, machine::SessionId};
+
+/// A request on a link. Ends only by its reply or the link's death.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Attempt<T> {
+    pub(crate) tag: T,
+    pub(crate) role: Role,
+    /// When it was abandoned: nobody waits for its reply any more.
+    pub(crate) orphaned: Option<Time>,
+}
+
+/// What an attempt is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// A part of an exchange.
+    Part { session: SessionId, exchange: Key, part: u32 },
+    /// Bytes ahead of a frame: the reply is swallowed.
+    Prelude,
+    /// A heartbeat of our own.
+    Ping,
+}
+
+/// The outstanding attempts of a link.
+#[derive(Debug)]
+pub(crate) enum Calls<T> {
+    InOrder(VecDeque<Attempt<T>>, usize),
+    ById(Ids<T>),
+}
+
+/// Slots in use by id. The id on the wire is the slot's number plus one in the low bits and the
+/// slot's generation in what bits are left, so that a duplicate or very late reply finds nothing.
+#[derive(Debug)]
+pub(crate) struct Ids<T> {
+    slots: Vec<(u32, Option<Attempt<T>>)>,
+    /// First freed, first reused: the longest possible time between two uses.
+    free: VecDeque<u32>,
+    low_bits: u32,
+    generations: u64,
+    max: usize,
+    used: usize,
+}
+
+impl<T: Copy> Calls<T> {
+    pub(crate) fn new(pairing: Pairing, max: u32) -> Self {
+        let max = max.max(1);
+        match pairing {
+            Pairing::ById { bits } => {
+                let bits = bits.clamp(1, 64);
+                let most = if bits >= 32 { u32::MAX - 1 } else { (1 << bits) - 1 };
+                let max = max.min(most);
+                let low_bits = 32 - max.leading_zeros();
+                let spare = (bits - low_bits.min(bits)).min(32);
+                Self::ById(Ids {
+                    slots: Vec::new(),
+                    free: VecDeque::new(),
+                    low_bits,
+                    generations: 1 << spare,
+                    max: max as usize,
+                    used: 0,
+                })
+            }
+            _ => Self::InOrder(VecDeque::new(), max as usize),
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::InOrder(ring, _) => ring.len(),
+            Self::ById(ids) => ids.used,
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    pub(crate) fn max(&self) -> usize {
+        match self {
+            Self::InOrder(_, max) => *max,
+            Self::ById(ids) => ids.max,
+        }
+    }
+
+    /// Adds an attempt and gives its id on the wire (0 in order). In order, preludes and the frame
+    /// they precede may pass the maximum; with ids, `None` if none is free.
+    pub(crate) fn push(&mut self, attempt: Attempt<T>) -> Option<u64> {
+        match self {
+            Self::InOrder(ring, _) => {
+                ring.push_back(attempt);
+                Some(0)
+            }
+            Self::ById(ids) => {
+                // Slots are opened before any is reused, again for the longest time between uses.
+                let slot = if ids.slots.len() < ids.max {
+                    ids.slots.push((0, None));
+                    u32::try_from(ids.slots.len() - 1).ok()?
+                } else {
+                    ids.free.pop_front()?
+                };
+                let (generation, place) = ids.slots.get_mut(slot as usize)?;
+                *place = Some(attempt);
+                ids.used += 1;
+                let generation = u64::from(*generation) % ids.generations;
+                Some(u64::from(slot + 1) | shl(generation, ids.low_bits))
+            }
+        }
+    }
+
+    fn slot(&self, id: u64) -> Option<usize> {
+        let Self::ById(ids) = self else { return None };
+        let low = id & (shl(1, ids.low_bits).wrapping_sub(1));
+        let slot = usize::try_from(low.checked_sub(1)?).ok()?;
+        let (generation, _) = ids.slots.get(slot)?;
+        let expected = u64::from(*generation) % ids.generations;
+        (expected == id.checked_shr(ids.low_bits).unwrap_or(0)).then_some(slot)
+    }
+
+    /// The attempt that a reply with this id is for.
+    pub(crate) fn get(&self, id: u64) -> Option<&Attempt<T>> {
+        match self {
+            Self::InOrder(ring, _) => ring.front(),
+            Self::ById(ids) => ids.slots.get(self.slot(id)?)?.1.as_ref(),
+        }
+    }
+
+    /// Ends the attempt that a reply with this id is for.
+    pub(crate) fn take(&mut self, id: u64) -> Option<Attempt<T>> {
+        let slot = self.slot(id);
+        match self {
+            Self::InOrder(ring, _) => ring.pop_front(),
+            Self::ById(ids) => {
+                let slot = slot?;
+                let (generation, place) = ids.slots.get_mut(slot)?;
+                let attempt = place.take()?;
+                *generation = generation.wrapping_add(1);
+                ids.used -= 1;
+                ids.free.push_back(u32::try_from(slot).ok()?);
+                Some(attempt)
+            }
+        }
+    }
+
+    /// The attempt of a part of an exchange, wherever it is.
+    pub(crate) fn find(&mut self, exchange: Key, id: u64) -> Option<&mut Attempt<T>> {
+        let ours = |a: &&mut Attempt<T>| matches!(a.role, Role::Part { exchange: e, .. } if e == exchange);
+        let slot = self.slot(id);
+        match self {
+            // A client that gave up is usually among the youngest.
+            Self::InOrder(ring, _) => ring.iter_mut().rev().find(ours),
+            Self::ById(ids) => ids.slots.get_mut(slot?)?.1.as_mut().filter(|a| ours(&a)),
+        }
+    }
+
+    /// The oldest attempt of a link in order.
+    pub(crate) fn oldest(&self) -> Option<&Attempt<T>> {
+        match self {
+            Self::InOrder(ring, _) => ring.front(),
+            Self::ById(_) => None,
+        }
+    }
+
+    /// All outstanding attempts, in order where there is one.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Attempt<T>> {
+        let (ring, slots) = match self {
+            Self::InOrder(ring, _) => (Some(ring), None),
+            Self::ById(ids) => (None, Some(&ids.slots)),
+        };
+        ring.into_iter().flatten().chain(slots.into_iter().flatten().filter_map(|s| s.1.as_ref()))
+    }
+}
+
+fn shl(value: u64, by: u32) -> u64 {
+    value.checked_shl(by).unwrap_or(0)
+}
+
+/// What a codec is told about the outstanding requests of a link.
+pub(crate) struct Outstanding<'a, T> {
+    pub(crate) calls: &'a Calls<T>,
+    /// During the greeting everything has the default tag.
+    pub(crate) greeting: bool,
+}
+
+impl<T: Copy + Default> Asked<T> for Outstanding<'_, T> {
+    fn tag(&self, id: u64) -> Option<T> {
+        if self.greeting {
+            return Some(T::default());
+        }
+        self.calls.get(id).map(|a| a.tag)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn attempt(tag: u32) -> Attempt<u32> {
+        Attempt { tag, role: Role::Prelude, orphaned: None }
+    }
+
+    #[test]
+    fn an_id_comes_back_only_after_all_others_and_with_another_generation() {
+        let mut calls = Calls::new(Pairing::ById { bits: 16 }, 4);
+        let first = calls.push(attempt(1)).unwrap();
+        assert!(calls.take(first).is_some());
+        let mut seen = vec![first];
+        for tag in 2..=100 {
+            let id = calls.push(attempt(tag)).unwrap();
+            assert!(id < 1 << 16);
+            assert!(!seen[seen.len().saturating_sub(4)..].contains(&id));
+            assert_eq!(calls.take(id).unwrap().tag, tag);
+            assert!(calls.take(id).is_none(), "a duplicate finds nothing");
+            seen.push(id);
+        }
+        seen.sort_unstable();
+        seen.dedup();
+        assert_eq!(seen.len(), 100, "16 bits with 4 slots leave room for generations");
+    }
+
+    #[test]
+    fn sixteen_bits_never_give_more_ids_than_there_are() {
+        let mut calls = Calls::new(Pairing::ById { bits: 16 }, 1_000_000);
+        let mut n = 0;
+        while let Some(id) = calls.push(attempt(n)) {
+            assert!((1..1 << 16).contains(&id));
+            n += 1;
+        }
+        assert_eq!(n, 65_535);
+    }
+
+    #[test]
+    fn sixty_four_bits_round_trip() {
+        let mut calls = Calls::new(Pairing::ById { bits: 64 }, 2);
+        for tag in 0..10 {
+            let id = calls.push(attempt(tag)).unwrap();
+            assert_eq!(calls.get(id).unwrap().tag, tag);
+            assert!(calls.get(0).is_none() && calls.get(u64::MAX).is_none());
+            calls.take(id);
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! A request on the session's side, from admission to the moment its answer has its place.
+
+use std::sync::Arc;
+
+use heptad_core::{Chain, HeaderEdit, Meta, Outcome, Reason, Time};
+
+use crate::{
+    arena::Key,
+    machine::{LinkId, SessionId},
+};
+
+/// A request in flight. Settles exactly once.
+#[derive(Debug)]
+pub(crate) struct Exchange<T> {
+    pub(crate) session: SessionId,
+    /// As the client sent it; `meta.id` is the client's id.
+    pub(crate) meta: Meta,
+    pub(crate) tag: T,
+    /// Handles of its counters.
+    pub(crate) series: u32,
+    pub(crate) method: u32,
+    /// The filter chain it began with, and what each filter remembers.
+    pub(crate) chain: u32,
+    pub(crate) scratch: Vec<u64>,
+    /// Filters whose `request` was called.
+    pub(crate) filtered: usize,
+    pub(crate) reply_headers: Option<Arc<[HeaderEdit]>>,
+    pub(crate) request_headers: Option<Arc<[HeaderEdit]>>,
+    /// The route's index in the plan of its epoch; only read before it is sent.
+    pub(crate) route: usize,
+    pub(crate) started: Time,
+    pub(crate) deadline: Time,
+    pub(crate) phase: Phase,
+    /// The pool and endpoint it goes to, once chosen.
+    pub(crate) pool: Option<usize>,
+    pub(crate) endpoint: usize,
+    /// How many endpoints the cluster has.
+    pub(crate) of: usize,
+    /// Where its attempt is, if it has only one.
+    pub(crate) place: Option<(LinkId, u64)>,
+    pub(crate) fan: Option<Box<Fan>>,
+    /// The frame, while it waits.
+    pub(crate) frame: Vec<u8>,
+    /// The finished reply, while it waits for its turn.
+    pub(crate) ready: Chain,
+    /// Where it is in an unordered session's list.
+    pub(crate) slot: usize,
+    /// At least one attempt was made.
+    pub(crate) sent: bool,
+}
+
+/// How far an exchange is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// A filter waits for something: the number of the filter, and the ticket.
+    Asking(usize, u64),
+    /// Waits until the session's earlier attempts have ended.
+    Quiet,
+    /// Waits for a link to the chosen endpoint.
+    Queued,
+    /// On its way.
+    Sent,
+    /// Settled; its reply waits for its turn.
+    Settled,
+}
+
+/// The parts of a fanned-out exchange. Recycled with its buffers.
+#[derive(Debug, Default)]
+pub(crate) struct Fan {
+    pub(crate) parts: Vec<FanPart>,
+    /// How many of `parts` are in use.
+    pub(crate) used: usize,
+    /// How many have no reply yet.
+    pub(crate) left: usize,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct FanPart {
+    pub(crate) endpoint: usize,
+    pub(crate) picks: Vec<u32>,
+    pub(crate) place: Option<(LinkId, u64)>,
+    pub(crate) reply: PartState,
+    pub(crate) bytes: Vec<u8>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum PartState {
+    #[default]
+    Open,
+    Reply(Meta),
+    Failed(Outcome, Reason),
+}
+
+impl Fan {
+    /// The part for an endpoint; a new one if there is none yet.
+    pub(crate) fn part_for(&mut self, endpoint: usize) -> &mut FanPart {
+        let used = self.used;
+        let at = self.parts.iter().take(used).position(|p| p.endpoint == endpoint);
+        let at = at.unwrap_or_else(|| {
+            if self.parts.len() == used {
+                self.parts.push(FanPart::default());
+            }
+            self.used += 1;
+            used
+        });
+        let fresh = at == used;
+        let part = &mut self.parts[at];
+        if fresh {
+            part.endpoint = endpoint;
+            part.picks.clear();
+            part.place = None;
+            part.reply = PartState::Open;
+            part.bytes.clear();
+        }
+        part
+    }
+
+    pub(crate) fn active(&self) -> &[FanPart] {
+        self.parts.get(..self.used).unwrap_or_default()
+    }
+}
+
+/// A frame for a link that is not ready yet.
+#[derive(Debug)]
+pub(crate) struct Job {
+    pub(crate) exchange: Key,
+    pub(crate) part: u32,
+    pub(crate) frame: Vec<u8>,
+}
+
+/// What is told to a human whose request Heptad ended itself.
+pub(crate) const fn text(outcome: Outcome, reason: Reason) -> &'static str {
+    match (outcome, reason) {
+        (_, Reason::CrossShard) => "keys of the request live on different endpoints",
+        (_, Reason::SingleEndpoint) => "the command needs a cluster with a single endpoint",
+        (_, Reason::Unsupported) => "not supported through this router",
+        (_, Reason::Queue) => "too many requests wait for a link to the endpoint",
+        (_, Reason::LinkBuffer) => "the link's buffer to the endpoint is full",
+        (_, Reason::LinkCount) => "too many links to the endpoint",
+        (_, Reason::Buffered) => "too many bytes are buffered",
+        (_, Reason::FrameSize) => "the frame is longer than the limit",
+        (_, Reason::HeadSize) => "the head of the frame is longer than the limit",
+        (_, Reason::ConnectTimeout) => "the endpoint could not be connected in time",
+        (_, Reason::Refused) => "the endpoint refused the connection",
+        (_, Reason::Greeting) => "the endpoint refused the login or set-up of the link",
+        (Outcome::NoRoute, _) => "no route matches the request",
+        (Outcome::NoEndpoint, _) => "the cluster has no usable endpoint",
+        (Outcome::ConnectFailed, _) => "the endpoint cannot be connected",
+        (Outcome::Reset, _) => "the connection to the endpoint broke before the reply came",
+        (Outcome::Timeout, _) => "no reply within the time-out",
+        (Outcome::Draining, _) => "shutting down",
+        (Outcome::Denied, _) => "denied",
+        (Outcome::Limited, _) => "over the limit",
+        (Outcome::Overloaded, _) => "overloaded",
+        _ => "the request could not be served",
+    }
+}

@@ -1,0 +1,83 @@
+//! A connection to an endpoint as the engine sees it.
+
+use std::collections::VecDeque;
+
+use heptad_core::{Chain, Codec, Flavour, Lane, Time};
+
+use crate::{
+    calls::Calls,
+    exchange::Job,
+    machine::{ConnId, LinkId, SessionId},
+};
+
+/// A connection to an endpoint.
+pub(crate) struct Link<C: Codec> {
+    pub(crate) conn: C::Conn,
+    pub(crate) pool: usize,
+    pub(crate) endpoint: usize,
+    pub(crate) flavour: Flavour,
+    pub(crate) state: LinkState,
+    pub(crate) usage: Usage,
+    pub(crate) calls: Calls<C::Tag>,
+    pub(crate) input: Vec<u8>,
+    pub(crate) need: usize,
+    /// The greeting; written before anything else.
+    pub(crate) greeting: Chain,
+    pub(crate) out: Chain,
+    pub(crate) dirty: bool,
+    /// Frames that wait until a link of one session's own is ready.
+    pub(crate) jobs: VecDeque<Job>,
+    /// No new attempts; closed when the last one has ended.
+    pub(crate) draining: bool,
+    /// Attempts that nobody waits for.
+    pub(crate) orphans: usize,
+    /// When it must be ready, or was last heard of, or became idle.
+    pub(crate) since: Time,
+    /// When the endpoint last sent something.
+    pub(crate) heard: Time,
+    /// A heartbeat is unanswered since then.
+    pub(crate) pinged: Option<Time>,
+    /// The next time the engine looks at it.
+    pub(crate) look: Time,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LinkState {
+    Dialing,
+    Greeting,
+    Ready,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Usage {
+    /// In the pool's slot with this number, for frames of all sessions.
+    Shared(usize),
+    /// Of one session: for one exchange, or held on a lane.
+    Own(SessionId, Option<Lane>),
+    /// Ready for the next one that needs a link of its own.
+    Idle,
+}
+
+impl<C: Codec> Link<C> {
+    /// What may be written now.
+    pub(crate) fn writable(&self) -> &Chain {
+        if self.greeting.is_empty() && self.state == LinkState::Ready {
+            &self.out
+        } else {
+            &self.greeting
+        }
+    }
+
+    /// Tells the driver, once, that there is something to write.
+    pub(crate) fn note_dirty(&mut self, id: LinkId) -> Option<ConnId> {
+        if self.dirty || self.state == LinkState::Dialing || self.writable().is_empty() {
+            return None;
+        }
+        self.dirty = true;
+        Some(ConnId::Link(id))
+    }
+
+    pub(crate) fn has_room(&self, max_buffered: usize) -> bool {
+        self.calls.len() < self.calls.max() && self.out.len() < max_buffered
+    }
+}

@@ -1,0 +1,152 @@
+//! A client's connection as the engine sees it: its bytes, the order it expects, the links it holds.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+};
+
+use foldhash::quality::RandomState;
+use heptad_core::{Chain, Codec, Lane, Time};
+
+use crate::{
+    arena::Key,
+    machine::{LinkId, Peer},
+};
+
+/// A client's connection.
+pub(crate) struct Session<C: Codec> {
+    pub(crate) conn: C::Conn,
+    pub(crate) peer: Peer,
+    pub(crate) principal: Option<Arc<str>>,
+    /// Bytes that are not a whole frame yet, or whose turn has not come.
+    pub(crate) input: Vec<u8>,
+    /// How many bytes `input` must have before the decoder may look again.
+    pub(crate) need: usize,
+    /// What of `input` is counted in the worker's total.
+    pub(crate) counted: usize,
+    pub(crate) out: Chain,
+    /// The driver knows that there is something in `out`.
+    pub(crate) dirty: bool,
+    /// Exchanges: in the order of requests for ordered protocols, in any order for others.
+    pub(crate) open: VecDeque<Key>,
+    /// Bytes of finished replies that wait for their turn.
+    pub(crate) ahead: usize,
+    /// Where attempts of this session are, for ordered protocols.
+    pub(crate) via: Vec<Via>,
+    /// Attempts that have not ended.
+    pub(crate) attempts: usize,
+    pub(crate) held: Vec<Held>,
+    pub(crate) stall: Stall,
+    /// Open streams by the client's id.
+    pub(crate) streams: HashMap<u64, Key, RandomState>,
+    /// The client will send no more.
+    pub(crate) eof: bool,
+    /// Nothing more is decoded; closed once everything was answered and written.
+    pub(crate) closing: bool,
+    /// Closed as soon as nothing is in flight (drain).
+    pub(crate) leaving: bool,
+    /// The driver was told to stop reading.
+    pub(crate) paused: bool,
+    /// Already in the list of sessions to look at.
+    pub(crate) woken: bool,
+    /// When the last byte came or the last request ended.
+    pub(crate) active: Time,
+}
+
+/// Attempts of a session on one link.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Via {
+    pub(crate) pool: usize,
+    pub(crate) endpoint: usize,
+    pub(crate) link: LinkId,
+    pub(crate) count: u32,
+}
+
+/// A link that belongs to a session.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Held {
+    pub(crate) lane: Lane,
+    pub(crate) pool: usize,
+    pub(crate) endpoint: usize,
+    pub(crate) link: LinkId,
+}
+
+/// Why nothing is decoded at the moment. Whether it is over is always told by the facts, so that
+/// nobody can forget to lift it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stall {
+    None,
+    /// Until this exchange is answered.
+    Barrier(Key),
+    /// Until this exchange is on its way.
+    Waiting(Key),
+    /// Until there is room for replies or for more requests.
+    Room,
+}
+
+impl<C: Codec> Session<C> {
+    pub(crate) fn new(conn: C::Conn, peer: Peer, now: Time) -> Self {
+        Self {
+            conn,
+            principal: peer.principal.clone(),
+            peer,
+            input: Vec::new(),
+            need: 0,
+            counted: 0,
+            out: Chain::default(),
+            dirty: false,
+            open: VecDeque::new(),
+            ahead: 0,
+            via: Vec::new(),
+            attempts: 0,
+            held: Vec::new(),
+            stall: Stall::None,
+            streams: HashMap::default(),
+            eof: false,
+            closing: false,
+            leaving: false,
+            paused: false,
+            woken: false,
+            active: now,
+        }
+    }
+
+    /// The link held on a lane; for [`Lane::PerEndpoint`] at this endpoint.
+    pub(crate) fn held(&self, lane: Lane, at: Option<(usize, usize)>) -> Option<Held> {
+        self.held
+            .iter()
+            .find(|h| h.lane == lane && at.is_none_or(|a| a == (h.pool, h.endpoint)))
+            .copied()
+    }
+
+    /// Whether an attempt at this endpoint is on another link.
+    pub(crate) fn elsewhere(&self, pool: usize, endpoint: usize, link: LinkId) -> bool {
+        self.via.iter().any(|v| {
+            v.count > 0 && (v.pool, v.endpoint) == (pool, endpoint) && v.link != link
+        })
+    }
+
+    pub(crate) fn sent_via(&mut self, pool: usize, endpoint: usize, link: LinkId) {
+        self.attempts += 1;
+        match self.via.iter_mut().find(|v| v.link == link) {
+            Some(v) => v.count += 1,
+            None => self.via.push(Via { pool, endpoint, link, count: 1 }),
+        }
+    }
+
+    pub(crate) fn ended_via(&mut self, link: LinkId) {
+        self.attempts = self.attempts.saturating_sub(1);
+        if let Some(at) = self.via.iter().position(|v| v.link == link) {
+            let v = &mut self.via[at];
+            v.count -= 1;
+            if v.count == 0 {
+                self.via.swap_remove(at);
+            }
+        }
+    }
+
+    /// Bytes that the client has not read.
+    pub(crate) fn unread(&self) -> usize {
+        self.out.len() + self.ahead
+    }
+}
