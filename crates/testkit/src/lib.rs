@@ -1,1 +1,6 @@
-//! Simulator with virtual time, codec conformance checks, counting allocator.
+//! What the tests of Heptad and of codecs share: the codec conformance checks and a counting
+//! allocator.
+#![forbid(unsafe_code)]
+
+pub mod alloc;
+pub mod conformance;

@@ -1,0 +1,288 @@
+//! Rewriting: decoded again, a frame says the same as before, but for what was to be changed.
+
+use heptad_core::{Chain, Codec, Ctx, HeaderEdit, Kind, Meta, Rewrite, Splice};
+
+use super::{Conformance, Event, Failure, From, Peer, Rule, Sample, Trace, feed::guard};
+
+/// A header that no sample has.
+const NEW: &str = "x-heptad-check";
+
+pub(super) fn check<C: Codec>(
+    set: &Conformance<C>,
+    cx: Ctx,
+    sample: &Sample,
+    whole: &Trace<C::Tag>,
+) -> Result<(), Failure> {
+    ids(set, cx, sample, &sample.bytes, whole, true)?;
+    if let Some(names) = &set.headers {
+        for (place, meta, tag) in frames(whole) {
+            if matches!(meta.kind, Kind::Request | Kind::Oneway | Kind::Open) {
+                let frame = Frame::of(set, cx, sample, &sample.bytes, place, meta, tag);
+                headers(&frame, names)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Every whole frame of `bytes` with other ids, and if `back`, with its own again.
+pub(super) fn ids<C: Codec>(
+    set: &Conformance<C>,
+    cx: Ctx,
+    sample: &Sample,
+    bytes: &[u8],
+    whole: &Trace<C::Tag>,
+    back: bool,
+) -> Result<(), Failure> {
+    for (place, meta, tag) in frames(whole) {
+        if place + meta.len as usize > whole.end
+            || matches!(meta.kind, Kind::Ping | Kind::Pong | Kind::GoAway)
+        {
+            continue; // Never forwarded, or not all there.
+        }
+        let frame = Frame::of(set, cx, sample, bytes, place, meta, tag);
+        let new_ids = match set.by_id() {
+            None => vec![None],
+            Some(bits) => {
+                let most = u64::MAX >> (64 - bits.clamp(1, 64));
+                vec![Some(1), Some(most), Some(0x5a5a_5a5a_5a5a_5a5a & most)]
+            }
+        };
+        for id in new_ids {
+            let (new, new_meta) = frame.rewritten(id, &[])?;
+            if back {
+                let old_id = id.map(|_| meta.id);
+                let peer = Frame::of(set, cx, sample, &new, 0, new_meta, tag);
+                let again = peer.spliced(old_id, &[])?;
+                let expected = if id.is_some() { frame.bytes() } else { &new };
+                if again != expected {
+                    let detail = format!("id {} -> {id:?} -> {old_id:?}: {again:?}", meta.id);
+                    return Err(Failure::new(Rule::RewriteBack, expected, 0, detail));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn frames<T: Copy>(trace: &Trace<T>) -> impl Iterator<Item = (usize, Meta, T)> {
+    trace.events.iter().filter_map(|event| match *event {
+        Event::Frame { at, meta, tag, .. } => Some((at, meta, tag)),
+        _ => None,
+    })
+}
+
+fn headers<C: Codec>(frame: &Frame<'_, C>, names: &[String]) -> Result<(), Failure> {
+    let set = |value: &str| HeaderEdit::Set {
+        name: NEW.into(),
+        value: value.into(),
+    };
+    let add = |value: &str| HeaderEdit::Add {
+        name: NEW.into(),
+        value: value.into(),
+    };
+    let remove = || HeaderEdit::Remove { name: NEW.into() };
+    let long = "v".repeat(300);
+    let cases: [(Vec<HeaderEdit>, Option<&str>); 9] = [
+        (vec![set("one")], Some("one")),
+        (vec![add("one")], Some("one")),
+        (vec![set("")], Some("")),
+        (vec![set(&long)], Some(&long)),
+        (vec![remove()], None),
+        (vec![set("one"), set("two")], Some("two")),
+        (vec![add("one"), set("two")], Some("two")),
+        (vec![set("one"), remove()], None),
+        (vec![remove(), add("two")], Some("two")),
+    ];
+    for (edits, expected) in &cases {
+        let (new, meta) = frame.rewritten(None, edits)?;
+        frame.sees(&new, &meta, NEW, expected.map(str::as_bytes), edits)?;
+        for name in names {
+            let old = frame.header(&frame.meta, frame.bytes(), name)?;
+            frame.sees(&new, &meta, name, old.as_deref(), edits)?;
+        }
+        // What an edit has written, the next hop's edit finds.
+        let next = Frame {
+            bytes: &new,
+            place: 0,
+            meta,
+            ..*frame
+        };
+        for (edits, expected) in [
+            (vec![remove()], None::<&str>),
+            (vec![set("three")], Some("three")),
+        ] {
+            let (newer, meta) = next.rewritten(None, &edits)?;
+            frame.sees(&newer, &meta, NEW, expected.map(str::as_bytes), &edits)?;
+        }
+    }
+    for name in names {
+        let edits = [HeaderEdit::Set {
+            name: name.as_str().into(),
+            value: "other".into(),
+        }];
+        let (new, meta) = frame.rewritten(None, &edits)?;
+        frame.sees(&new, &meta, name, Some(b"other"), &edits)?;
+        let edits = [HeaderEdit::Remove {
+            name: name.as_str().into(),
+        }];
+        let (new, meta) = frame.rewritten(None, &edits)?;
+        frame.sees(&new, &meta, name, None, &edits)?;
+    }
+    Ok(())
+}
+
+/// A frame that can be rewritten, and what stood in front of it on its connection.
+struct Frame<'a, C: Codec> {
+    set: &'a Conformance<C>,
+    cx: Ctx,
+    sample: &'a Sample,
+    /// What stood in front of it, as it came.
+    before: &'a [u8],
+    bytes: &'a [u8],
+    place: usize,
+    meta: Meta,
+    tag: C::Tag,
+}
+
+impl<'a, C: Codec> Frame<'a, C> {
+    fn of(
+        set: &'a Conformance<C>,
+        cx: Ctx,
+        sample: &'a Sample,
+        bytes: &'a [u8],
+        place: usize,
+        meta: Meta,
+        tag: C::Tag,
+    ) -> Self {
+        let before = &bytes[..place];
+        Self {
+            set,
+            cx,
+            sample,
+            before,
+            bytes,
+            place,
+            meta,
+            tag,
+        }
+    }
+
+    fn bytes(&self) -> &'a [u8] {
+        &self.bytes[self.place..self.place + self.meta.len as usize]
+    }
+
+    fn fail(&self, rule: Rule, detail: String) -> Failure {
+        let frame = format!("the rewrite of {:?}", self.meta);
+        Failure::new(rule, self.bytes, self.place, detail).within(frame)
+    }
+
+    fn spliced(&self, id: Option<u64>, edits: &[HeaderEdit]) -> Result<Vec<u8>, Failure> {
+        let to = match self.sample.from {
+            From::Client => (self.set.link)(&self.set.codec),
+            From::Server => (self.set.session)(&self.set.codec),
+        };
+        let mut chain = Chain::default();
+        let result = guard("rewrite", || {
+            let mut splice = Splice::new(self.bytes(), None, &mut chain);
+            let edit = Rewrite::new(id, edits);
+            self.set
+                .codec
+                .rewrite(&to, &self.meta, self.tag, &edit, &mut splice)
+        });
+        let result = result.map_err(|(rule, why)| self.fail(rule, why))?;
+        let asked = || format!("id {id:?}, edits {edits:?}");
+        result.map_err(|fault| self.fail(Rule::RewriteKeeps, format!("{}: {fault:?}", asked())))?;
+        Ok(chain.to_vec())
+    }
+
+    /// The rewritten frame, and what its receiver finds in it.
+    fn rewritten(&self, id: Option<u64>, edits: &[HeaderEdit]) -> Result<(Vec<u8>, Meta), Failure> {
+        let new = self.spliced(id, edits)?;
+        let asked = format!("id {id:?}, edits {edits:?}");
+        let mut peer: Peer<'_, C> = self.set.peer(self.cx, self.sample)?;
+        peer.feed_whole(self.before)?;
+        if let Some(id) = id {
+            peer.asked.renumber(self.meta.id, id);
+        }
+        let trace = peer
+            .feed_whole(&new)
+            .map_err(|failure| failure.within(&asked))?;
+        let keeps = |detail| Failure::new(Rule::RewriteKeeps, &new, 0, detail).within(&asked);
+        let meta = match *trace.events.as_slice() {
+            [Event::Frame { meta, .. }] if trace.end == new.len() => meta,
+            _ => return Err(keeps(format!("not one whole frame: {trace:?}"))),
+        };
+        if self.set.by_id().is_some() && meta.id != id.unwrap_or(self.meta.id) {
+            let detail = format!("the id is {}, it was {}", meta.id, self.meta.id);
+            return Err(Failure::new(Rule::RewriteId, &new, 0, detail).within(asked));
+        }
+        let (old_facts, new_facts) = (
+            self.facts(&self.meta, self.bytes()),
+            self.facts(&meta, &new),
+        );
+        if old_facts != new_facts {
+            let detail = format!("it says\n    {new_facts}\n  and said\n    {old_facts}");
+            return Err(keeps(detail));
+        }
+        Ok((new, meta))
+    }
+
+    /// What the engine and policy see of a frame, apart from id and places.
+    fn facts(&self, meta: &Meta, frame: &[u8]) -> String {
+        let codec = &self.set.codec;
+        let text = |bytes: Option<&[u8]>| bytes.map(|bytes| bytes.escape_ascii().to_string());
+        format!(
+            "{:?} {:?} {:?} {:?} code {} wait {} idempotent {} quiet {} service {:?} method {:?} \
+             key {:?} body {:?}",
+            meta.kind,
+            meta.bind,
+            meta.outcome,
+            meta.fan_out,
+            meta.code,
+            meta.wait_ms,
+            meta.idempotent,
+            meta.quiet,
+            text(codec.service(meta, frame)),
+            text(codec.method(meta, frame)),
+            text(codec.key(meta, frame)),
+            text(frame.get(meta.head as usize..)),
+        )
+    }
+
+    fn header(&self, meta: &Meta, frame: &[u8], name: &str) -> Result<Option<Vec<u8>>, Failure> {
+        let mut scratch = Vec::new();
+        let value = guard("header", || {
+            let value = self.set.codec.header(meta, frame, name, &mut scratch);
+            value.map(|value| value.map(<[u8]>::to_vec))
+        });
+        let value = value.map_err(|(rule, why)| self.fail(rule, why))?;
+        value.map_err(|unknown| self.fail(Rule::Headers, format!("{name} is {unknown:?}")))
+    }
+
+    fn sees(
+        &self,
+        frame: &[u8],
+        meta: &Meta,
+        name: &str,
+        expected: Option<&[u8]>,
+        edits: &[HeaderEdit],
+    ) -> Result<(), Failure> {
+        let found = self.header(meta, frame, name)?;
+        if found.as_deref() == expected {
+            return Ok(());
+        }
+        let text = |bytes: Option<&[u8]>| bytes.map(|bytes| bytes.escape_ascii().to_string());
+        let (found, expected) = (text(found.as_deref()), text(expected));
+        let detail = format!("{name} is {found:?} and not {expected:?} after {edits:?}");
+        Err(Failure::new(Rule::Headers, frame, 0, detail))
+    }
+}
+
+impl<C: Codec> Clone for Frame<'_, C> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<C: Codec> Copy for Frame<'_, C> {}
