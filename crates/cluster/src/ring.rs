@@ -79,6 +79,14 @@ mod tests {
     }
 
     #[test]
+    fn rounding_is_that_of_single_precision() {
+        // Forty is the exact share; that twemproxy makes it 39 is among the observed placements.
+        assert_eq!(digests(1, 25, 25), 39);
+        assert_eq!(digests(1, 26, 26), 40);
+        assert_eq!(digests(1, 1000, 4), 0);
+    }
+
+    #[test]
     fn points_follow_weight_and_zero_has_none() {
         let all = [1, 0, 3].map(|w| Endpoint::new(format!("h:{w}")).weighing(w));
         let ring = Ring::new(&all);

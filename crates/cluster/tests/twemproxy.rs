@@ -2,8 +2,8 @@
 //!
 //! `data/twemproxy.txt` is what was observed: keys were written through twemproxy 0.5.0 (built for
 //! x86-64) to Redis servers on loopback, one pool per line, and looked for on each server. The
-//! digits are the places of the servers that had them, in listed order. The line of slots is what
-//! a Redis server in cluster mode said to `CLUSTER KEYSLOT`.
+//! digits (to base 36) are the places of the servers that had them, in listed order. The line of
+//! slots is what a Redis server in cluster mode said to `CLUSTER KEYSLOT`.
 
 use std::collections::HashMap;
 
@@ -66,7 +66,10 @@ fn pool(rest: &'static str) -> Pool {
             order: Order::Identity,
         },
     };
-    let places = places.bytes().map(|b| usize::from(b - b'0')).collect();
+    let places = places
+        .chars()
+        .map(|c| c.to_digit(36).unwrap() as usize)
+        .collect();
     Pool {
         title: rest,
         key,
