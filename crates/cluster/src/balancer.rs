@@ -317,7 +317,7 @@ impl Balancer {
         let Some(two) = self.weights.draw(&mut self.rng, Some(one), usable) else {
             return Some(one);
         };
-        // Load per weight, without the division. A tie goes to the first, which was drawn by weight.
+        // Load per weight, without the division. A tie goes to the first, drawn by weight.
         let (of_one, of_two) = (self.weights.of(one), self.weights.of(two));
         let two_is_lighter = u64::from(load(two)) * of_one < u64::from(load(one)) * of_two;
         Some(if two_is_lighter { two } else { one })

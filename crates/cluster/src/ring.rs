@@ -51,8 +51,8 @@ impl Ring {
     }
 }
 
-/// How many digests an endpoint gets: the same single-precision arithmetic as twemproxy, because its
-/// rounding decides.
+/// How many digests an endpoint gets: the same single-precision arithmetic as twemproxy, because
+/// its rounding decides.
 fn digests(weight: u32, total: u64, live: usize) -> u32 {
     if weight == 0 {
         return 0;

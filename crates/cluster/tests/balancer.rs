@@ -352,11 +352,15 @@ fn any_balance() -> impl Strategy<Value = Balance> {
     ]
 }
 
+fn any_weight() -> impl Strategy<Value = u32> {
+    prop_oneof![Just(0), 1..4u32, any::<u32>()]
+}
+
 proptest! {
     #[test]
     fn picks_are_in_range_and_usable(
         balance in any_balance(),
-        nodes in prop::collection::vec((prop_oneof![Just(0), 1..4u32, any::<u32>()], any::<bool>()), 0..20),
+        nodes in prop::collection::vec((any_weight(), any::<bool>()), 0..20),
         function in prop::sample::select(HashFunction::ALL),
         tag in any::<Option<(u8, u8)>>(),
         seed in any::<u64>(),
