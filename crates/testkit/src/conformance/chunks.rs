@@ -25,6 +25,12 @@ pub(super) fn check<C: Codec>(
             .collect()
     };
 
+    for &cut in &cuts {
+        let prefix = &bytes[..cut];
+        let trace = set.peer(cx, sample)?.feed_whole(prefix)?;
+        prefix_of(prefix, whole, &trace).map_err(|f| f.within(format!("the first {cut} bytes")))?;
+    }
+
     let again = |cuts: &[usize], name: &str| {
         let trace = set.peer(cx, sample)?.feed(bytes, cuts.iter().copied());
         trace
@@ -41,12 +47,6 @@ pub(super) fn check<C: Codec>(
     for _ in 0..set.rounds {
         let cuts = random_cuts(&mut random, bytes.len());
         again(&cuts, &format!("reads that end at {cuts:?}"))?;
-    }
-
-    for &cut in &cuts {
-        let prefix = &bytes[..cut];
-        let trace = set.peer(cx, sample)?.feed_whole(prefix)?;
-        prefix_of(prefix, whole, &trace).map_err(|f| f.within(format!("the first {cut} bytes")))?;
     }
 
     pipelined(set, cx, sample, whole)?;

@@ -202,6 +202,8 @@ impl<'a, C: Codec> Frame<'a, C> {
         let asked = format!("id {id:?}, edits {edits:?}");
         let mut peer: Peer<'_, C> = self.set.peer(self.cx, self.sample)?;
         peer.feed_whole(self.before)?;
+        // The receiver may allow more than is allowed here.
+        peer.cx = peer.cx.max_head(u32::MAX).max_frame(u32::MAX);
         if let Some(id) = id {
             peer.asked.renumber(self.meta.id, id);
         }

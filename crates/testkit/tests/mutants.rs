@@ -1,0 +1,402 @@
+//! Each conformance check fails for the codec that is broken in just its way, by the rule's name,
+//! and does not for the codec that is not.
+
+use awesomerpc::{AwesomeRpc, wire::Message};
+use heptad_core::{
+    Answer, Asked, Codec, Ctx, Fault, Flavour, HeaderEdit, Kind, Meta, NoOptions, OptionsError,
+    Outcome, Question, Reason, Rewrite, Side, Span, Splice, Step, Traits, Unknown,
+};
+use heptad_testkit::conformance::{Conformance, Rule};
+
+/// AwesomeRPC with one mistake.
+#[derive(Clone)]
+struct Mutant {
+    inner: AwesomeRpc,
+    bug: Bug,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Bug {
+    None,
+    /// Takes the end of the read for the end of the frame.
+    LenIsRead,
+    /// Knows the service only if the body is there too.
+    LateService,
+    /// Counts its calls in what it says.
+    CountsCalls,
+    /// Changes its mind when a frame is decoded once more.
+    ForgetsAfterFrame,
+    /// Faults where it should wait.
+    FaultsOnHalf,
+    /// Looks at what follows a reply.
+    LooksBehind,
+    /// Counts the calls until a reply is there.
+    CountsReplyCalls,
+    /// Has no `TooLarge` among its faults.
+    WrongWord,
+    NeedsWhatItHas,
+    NeedsTheWholeBody,
+    SkipsNothing,
+    EmptyFrame,
+    IgnoresMaxFrame,
+    IgnoresMaxHead,
+    HeadBeyondLen,
+    SpanBeyondHead,
+    RepliesFromClients,
+    LongCodeName,
+    PanicsOnGarbage,
+    KeepsId,
+    CutsIdTo16Bits,
+    DropsHeader,
+    LosesBody,
+    AddsTail,
+    IgnoresEdits,
+    RemovesAll,
+    AnswersNothing,
+    AnswersTwice,
+    AnswersOtherId,
+    AnswersOk,
+    AnswerClears,
+    AnswerPanics,
+    AnswerFails,
+    DirectIsError,
+    PongWithoutId,
+    PingIsGarbage,
+    AbandonWritesNothing,
+    DrainIsReply,
+}
+
+impl Mutant {
+    fn is(&self, bug: Bug) -> bool {
+        self.bug == bug
+    }
+
+    fn twist(&self, calls: &mut u32, buf: &[u8], step: Step<()>) -> Step<()> {
+        *calls += 1;
+        match (self.bug, step) {
+            (Bug::NeedsWhatItHas, Step::Need(_)) => Step::Need(buf.len()),
+            (Bug::SkipsNothing, _) if buf.len() > 3 => Step::Skip(0),
+            (bug, Step::Frame(mut meta, ())) => {
+                let body_here = buf.len() >= meta.len as usize;
+                let has_body = meta.len > meta.head;
+                match bug {
+                    Bug::LenIsRead if has_body && body_here => meta.len = buf.len() as u32,
+                    Bug::LateService if !body_here => meta.service = Span::NONE,
+                    Bug::CountsCalls => meta.aux = *calls,
+                    Bug::ForgetsAfterFrame if calls.is_multiple_of(2) => meta.method = Span::NONE,
+                    Bug::NeedsTheWholeBody if !body_here => {
+                        return Step::Need(meta.len as usize);
+                    }
+                    Bug::EmptyFrame => meta.len = 0,
+                    Bug::HeadBeyondLen => meta.head = meta.len + 1,
+                    Bug::SpanBeyondHead => meta.method = Span::new(meta.head as usize, 1),
+                    Bug::RepliesFromClients if meta.kind == Kind::Oneway => {
+                        meta.kind = Kind::Reply;
+                    }
+                    _ => {}
+                }
+                Step::Frame(meta, ())
+            }
+            (_, step) => step,
+        }
+    }
+
+    fn limits(&self, cx: &Ctx) -> Ctx {
+        match self.bug {
+            Bug::IgnoresMaxFrame => cx.max_frame(u32::MAX),
+            Bug::IgnoresMaxHead => cx.max_head(u32::MAX),
+            _ => *cx,
+        }
+    }
+}
+
+impl Codec for Mutant {
+    const NAME: &'static str = "mutant";
+    type Options = NoOptions;
+    type Upstream = NoOptions;
+    type Conn = u32;
+    type Tag = ();
+
+    fn new(options: &NoOptions) -> Result<Self, OptionsError> {
+        let inner = AwesomeRpc::new(options)?;
+        Ok(Self {
+            inner,
+            bug: Bug::None,
+        })
+    }
+
+    fn traits(&self) -> Traits {
+        self.inner.traits()
+    }
+
+    fn open(&self, _: Side<'_, NoOptions>, _: Flavour) -> u32 {
+        0
+    }
+
+    fn decode_request(&self, calls: &mut u32, cx: &Ctx, buf: &[u8]) -> Result<Step<()>, Fault> {
+        if self.is(Bug::FaultsOnHalf) && buf.len() < 12 {
+            return Err(Fault::malformed("half a frame"));
+        }
+        let step = self.inner.decode_request(&mut (), &self.limits(cx), buf);
+        assert!(
+            !self.is(Bug::PanicsOnGarbage) || step.is_ok(),
+            "expected by this test"
+        );
+        match step {
+            Err(_) if self.is(Bug::WrongWord) => Err(Fault::malformed("something is wrong")),
+            step => Ok(self.twist(calls, buf, step?)),
+        }
+    }
+
+    fn decode_reply<A: Asked<()>>(
+        &self,
+        calls: &mut u32,
+        asked: &A,
+        cx: &Ctx,
+        buf: &[u8],
+    ) -> Result<Step<()>, Fault> {
+        *calls += 1;
+        let cx = self.limits(cx);
+        let step = self.inner.decode_reply(&mut (), asked, &cx, buf)?;
+        Ok(match (self.bug, step) {
+            (Bug::LooksBehind, Step::Frame(meta, ())) if buf.len() > meta.len as usize => {
+                Step::Frame(meta.aux(1), ())
+            }
+            (Bug::CountsReplyCalls, Step::Frame(meta, ())) => Step::Frame(meta.aux(*calls), ()),
+            (_, step) => step,
+        })
+    }
+
+    fn answer(
+        &self,
+        _: &mut u32,
+        to: &Question<'_, ()>,
+        answer: &Answer<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Fault> {
+        let ok = Answer::Direct { text: "ok" };
+        let error = Answer::Error {
+            outcome: Outcome::Denied,
+            reason: Reason::None,
+            text: "",
+        };
+        let other = Meta::request(12).id(to.meta.id ^ 1);
+        let is_error = matches!(answer, Answer::Error { .. });
+        let is_direct = matches!(answer, Answer::Direct { .. });
+        match self.bug {
+            Bug::AnswersNothing if is_error => return Ok(()),
+            Bug::AnswersTwice if is_error => self.inner.answer(&mut (), to, answer, out)?,
+            Bug::AnswersOtherId if is_error => {
+                return self
+                    .inner
+                    .answer(&mut (), &Question::new(&other, ()), answer, out);
+            }
+            Bug::PongWithoutId if !is_error && !is_direct => {
+                let other = Meta::frame(Kind::Ping, 12);
+                return self
+                    .inner
+                    .answer(&mut (), &Question::new(&other, ()), answer, out);
+            }
+            Bug::AnswersOk if is_error => return self.inner.answer(&mut (), to, &ok, out),
+            Bug::DirectIsError if is_direct => {
+                return self.inner.answer(&mut (), to, &error, out);
+            }
+            Bug::AnswerClears if is_error => out.clear(),
+            Bug::AnswerPanics => assert!(
+                !matches!(
+                    answer,
+                    Answer::Error {
+                        outcome: Outcome::FaultInjected,
+                        ..
+                    }
+                ),
+                "expected by this test"
+            ),
+            Bug::AnswerFails if is_error => return Err(Fault::malformed("no words for it")),
+            _ => {}
+        }
+        self.inner.answer(&mut (), to, answer, out)
+    }
+
+    fn header<'a>(
+        &self,
+        meta: &Meta,
+        frame: &'a [u8],
+        name: &str,
+        scratch: &'a mut Vec<u8>,
+    ) -> Result<Option<&'a [u8]>, Unknown> {
+        self.inner.header(meta, frame, name, scratch)
+    }
+
+    fn code_name<'a>(&'a self, meta: &Meta, frame: &'a [u8]) -> Option<&'a str> {
+        const LONG: &str = "A_NAME_THAT_IS_MUCH_TOO_LONG_TO_BE_A_LABEL_OF_A_METRIC_IN_PROMETHEUS";
+        let name = self.inner.code_name(meta, frame);
+        if self.is(Bug::LongCodeName) {
+            name.and(Some(LONG))
+        } else {
+            name
+        }
+    }
+
+    fn rewrite(
+        &self,
+        _: &u32,
+        meta: &Meta,
+        (): (),
+        edit: &Rewrite<'_>,
+        out: &mut Splice<'_>,
+    ) -> Result<(), Fault> {
+        let mut edit = *edit;
+        let removal = edit
+            .headers
+            .iter()
+            .any(|edit| matches!(edit, HeaderEdit::Remove { .. }));
+        let user = [HeaderEdit::Remove {
+            name: "user".into(),
+        }];
+        match self.bug {
+            Bug::KeepsId => edit.id = None,
+            Bug::CutsIdTo16Bits => edit.id = edit.id.map(|id| id & 0xffff),
+            Bug::DropsHeader if edit.headers.is_empty() => edit.headers = &user,
+            Bug::IgnoresEdits => edit.headers = &[],
+            Bug::RemovesAll if removal => edit.headers = &user,
+            Bug::LosesBody if edit.id == Some(1) => {
+                let head = meta.head as usize;
+                let fixed = out.frame().get(..head).unwrap_or_default().to_vec();
+                let mut bytes = fixed;
+                let length = (head as u32 - 12).to_be_bytes();
+                bytes.splice(4..8, length);
+                bytes.splice(8..12, 1_u32.to_be_bytes());
+                out.put(&bytes);
+                return Ok(());
+            }
+            _ => {}
+        }
+        self.inner.rewrite(&(), meta, (), &edit, out)?;
+        if self.is(Bug::AddsTail) {
+            out.put(b"!");
+        }
+        Ok(())
+    }
+
+    fn ping(&self, _: &mut u32, id: u64, out: &mut Vec<u8>) -> bool {
+        if self.is(Bug::PingIsGarbage) {
+            out.extend_from_slice(b"ping");
+            return true;
+        }
+        self.inner.ping(&mut (), id, out)
+    }
+
+    fn abandon(&self, _: &mut u32, id: u64, (): (), out: &mut Vec<u8>) -> bool {
+        self.is(Bug::AbandonWritesNothing) || self.inner.abandon(&mut (), id, (), out)
+    }
+
+    fn drain(&self, _: &mut u32, out: &mut Vec<u8>) -> bool {
+        if self.is(Bug::DrainIsReply) {
+            out.extend(Message::reply(0, "bye").to_bytes());
+            return true;
+        }
+        self.inner.drain(&mut (), out)
+    }
+}
+
+fn suite(bug: Bug) -> Conformance<Mutant> {
+    let request = Message::request(0x10_0007, "reviews", "list")
+        .header("user", "jason")
+        .header("trace", "0af7651916cd43dd")
+        .body("page=1");
+    let mut requests = request.to_bytes();
+    requests.extend(Message::oneway("audit", "note").body("seen").to_bytes());
+    requests.extend(Message::new(Kind::Ping, 5).to_bytes());
+    let mut asked = request.to_bytes();
+    asked.extend(Message::request(8, "a", "b").to_bytes());
+    let mut replies = Message::reply(8, "five stars").to_bytes();
+    replies.extend(Message::error(0x10_0007, "APP_ERROR", "none").to_bytes());
+    let codec = Mutant {
+        inner: AwesomeRpc::default(),
+        bug,
+    };
+    Conformance::new(codec)
+        .requests(&requests, 3)
+        .replies(&asked, &replies, 2)
+        .headers(&["user", "trace"])
+        .limits(Ctx::default().max_head(64).max_frame(4096))
+}
+
+/// The mutant is found out, and by which rule.
+fn caught(bug: Bug) -> Option<Rule> {
+    suite(bug).check().err().map(|failure| failure.rule)
+}
+
+#[test]
+fn the_codec_without_a_mistake_passes() {
+    let report = suite(Bug::None).assert();
+    assert_eq!(report.frames, 2 * 5);
+    assert!(report.decodes > 10_000, "{report:?}");
+}
+
+#[test]
+fn each_mistake_breaks_its_rule() {
+    let table = [
+        (Bug::LenIsRead, Rule::Sample),
+        (Bug::LateService, Rule::Truncated),
+        (Bug::CountsCalls, Rule::Again),
+        (Bug::ForgetsAfterFrame, Rule::Again),
+        (Bug::FaultsOnHalf, Rule::Truncated),
+        (Bug::CountsReplyCalls, Rule::Chunking),
+        (Bug::LooksBehind, Rule::Truncated),
+        (Bug::NeedsWhatItHas, Rule::Need),
+        (Bug::NeedsTheWholeBody, Rule::NeedLimit),
+        (Bug::SkipsNothing, Rule::Skip),
+        (Bug::EmptyFrame, Rule::Length),
+        (Bug::IgnoresMaxFrame, Rule::Length),
+        (Bug::IgnoresMaxHead, Rule::MaxHead),
+        (Bug::WrongWord, Rule::MaxFrame),
+        (Bug::HeadBeyondLen, Rule::Head),
+        (Bug::SpanBeyondHead, Rule::Spans),
+        (Bug::RepliesFromClients, Rule::Kind),
+        (Bug::LongCodeName, Rule::CodeName),
+        (Bug::PanicsOnGarbage, Rule::Panic),
+        (Bug::KeepsId, Rule::RewriteId),
+        (Bug::CutsIdTo16Bits, Rule::RewriteId),
+        (Bug::DropsHeader, Rule::RewriteBack),
+        (Bug::LosesBody, Rule::RewriteKeeps),
+        (Bug::AddsTail, Rule::RewriteKeeps),
+        (Bug::IgnoresEdits, Rule::Headers),
+        (Bug::RemovesAll, Rule::Headers),
+        (Bug::AnswersNothing, Rule::Answer),
+        (Bug::AnswersTwice, Rule::Answer),
+        (Bug::AnswersOtherId, Rule::Answer),
+        (Bug::AnswersOk, Rule::Answer),
+        (Bug::AnswerClears, Rule::Answer),
+        (Bug::AnswerPanics, Rule::Panic),
+        (Bug::AnswerFails, Rule::Answer),
+        (Bug::DirectIsError, Rule::Direct),
+        (Bug::PongWithoutId, Rule::Pong),
+        (Bug::PingIsGarbage, Rule::Ping),
+        (Bug::AbandonWritesNothing, Rule::Abandon),
+        (Bug::DrainIsReply, Rule::Drain),
+    ];
+    let wrong: Vec<String> = table
+        .iter()
+        .map(|&(bug, rule)| (bug, caught(bug), Some(rule)))
+        .filter(|(_, found, rule)| found != rule)
+        .map(|(bug, found, rule)| format!("{bug:?}: found {found:?}, expected {rule:?}"))
+        .collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_single_frame_is_judged_with_others_behind_it() {
+    let request = Message::request(1, "reviews", "list").to_bytes();
+    let codec = Mutant {
+        inner: AwesomeRpc::default(),
+        bug: Bug::LooksBehind,
+    };
+    let reply = Message::reply(1, "five stars").to_bytes();
+    let failure = Conformance::new(codec).replies(&request, &reply, 1).check();
+    assert_eq!(
+        failure.map_err(|failure| failure.rule),
+        Err(Rule::Pipelined)
+    );
+}
