@@ -1,7 +1,8 @@
 //! AwesomeRPC, a small length-prefixed RPC, and its codec: the worked example for codec authors.
 //!
-//! Everything a protocol needs to be routed by Heptad is in this one file; it knows the core crate
-//! and nothing else. [`wire`] beside it is what a client or a server of the protocol would use.
+//! Everything a protocol needs to be routed by Heptad is one trait, implemented in this file; it
+//! knows the core crate and nothing else. `head` has its byte work, and [`wire`] is no part of the
+//! codec: it is what a client or a server of the protocol would use.
 //!
 //! A frame (all numbers are big endian):
 //!
@@ -29,14 +30,17 @@
 //! asks for bytes twice at most and may answer before the body has come.
 #![forbid(unsafe_code)]
 
+mod head;
 pub mod wire;
 
 use std::ops::Range;
 
 use heptad_core::{
-    Answer, Asked, Codec, Ctx, Fault, Flavour, HeaderEdit, Kind, Meta, NoOptions, OptionsError,
-    Outcome, Question, Reason, Rewrite, Side, Span, Splice, Step, Traits, Unknown,
+    Answer, Asked, Codec, Ctx, Fault, Flavour, Kind, Meta, NoOptions, OptionsError, Outcome,
+    Question, Reason, Rewrite, Side, Splice, Step, Traits, Unknown,
 };
+
+use head::{Pair, edited, take_pair, take_span};
 
 /// First byte of every frame: the protocol and its version.
 pub const MAGIC: u8 = 0xA1;
@@ -352,80 +356,4 @@ fn status_of(outcome: Outcome) -> u8 {
     };
     at.and_then(|at| u8::try_from(at).ok())
         .unwrap_or_else(|| status("UNAVAILABLE"))
-}
-
-fn take<'a>(rest: &mut &'a [u8], n: usize) -> Option<&'a [u8]> {
-    let (taken, left) = rest.split_at_checked(n)?;
-    *rest = left;
-    Some(taken)
-}
-
-fn take_short<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
-    let &[n] = take(rest, 1)?.first_chunk()?;
-    take(rest, n.into())
-}
-
-/// A short string as a span; `rest` ends at the offset `end` of the frame.
-fn take_span(rest: &mut &[u8], end: usize) -> Option<Span> {
-    let text = take_short(rest)?;
-    let at = end.checked_sub(rest.len())?.checked_sub(text.len())?;
-    Some(Span::new(at, text.len()))
-}
-
-fn take_pair<'a>(rest: &mut &'a [u8]) -> Option<(&'a [u8], &'a [u8])> {
-    let name = take_short(rest)?;
-    let &n = take(rest, 2)?.first_chunk()?;
-    Some((name, take(rest, u16::from_be_bytes(n).into())?))
-}
-
-/// A header of an edited frame: a range of the old frame, or name and value.
-enum Pair<'a> {
-    Old(Range<usize>),
-    New(&'a str, &'a str),
-}
-
-impl Pair<'_> {
-    /// Bytes in the frame; `None` if name or value are too long to be written.
-    fn len(&self) -> Option<usize> {
-        match self {
-            Self::Old(range) => Some(range.len()),
-            Self::New(name, value) => {
-                u8::try_from(name.len()).ok()?;
-                u16::try_from(value.len()).ok()?;
-                Some(3 + name.len() + value.len())
-            }
-        }
-    }
-}
-
-/// Calls `each` with the headers as they are after all edits. An edit replaces or removes what is in
-/// the frame and what the edits before it have added.
-fn edited<'e>(
-    frame: &[u8],
-    pairs: Range<usize>,
-    edits: &'e [HeaderEdit],
-    mut each: impl FnMut(Pair<'e>),
-) {
-    let ends = |edits: &[HeaderEdit], known: &[u8]| {
-        edits.iter().any(|edit| match edit {
-            HeaderEdit::Set { name, .. } | HeaderEdit::Remove { name } => name.as_bytes() == known,
-            _ => false,
-        })
-    };
-    let mut rest = frame.get(pairs.clone()).unwrap_or_default();
-    let mut at = pairs.start;
-    while let Some((name, _)) = take_pair(&mut rest) {
-        let next = pairs.end.saturating_sub(rest.len());
-        if !ends(edits, name) {
-            each(Pair::Old(at..next));
-        }
-        at = next;
-    }
-    for (i, edit) in edits.iter().enumerate() {
-        if let HeaderEdit::Set { name, value } | HeaderEdit::Add { name, value } = edit
-            && !ends(edits.get(i + 1..).unwrap_or_default(), name.as_bytes())
-        {
-            each(Pair::New(name, value));
-        }
-    }
 }
