@@ -306,3 +306,34 @@ fn an_edited_frame_is_what_a_client_would_have_sent() {
     assert_eq!(out.to_vec(), expected.to_bytes());
     assert_eq!(expected.value("user"), Some("anna"));
 }
+
+#[test]
+fn nothing_is_allocated_once_buffers_are_warm() {
+    let bytes = Message::request(1, "reviews", "list")
+        .header("user", "jason")
+        .to_bytes();
+    let edits = [HeaderEdit::Set {
+        name: "user".into(),
+        value: "anna".into(),
+    }];
+    let (mut chain, mut out, mut scratch) = (heptad_core::Chain::default(), Vec::new(), Vec::new());
+    let mut exchange = || {
+        let meta = frame(request(&bytes));
+        let user = codec().header(&meta, &bytes, "user", &mut scratch);
+        assert_eq!(user, Ok(Some(&b"jason"[..])));
+        chain.clear();
+        let edit = Rewrite::new(Some(2), &edits);
+        let mut splice = Splice::new(&bytes, None, &mut chain);
+        assert_eq!(codec().rewrite(&(), &meta, (), &edit, &mut splice), Ok(()));
+        out.clear();
+        let answer = Answer::Direct { text: "five stars" };
+        let question = Question::new(&meta, ());
+        assert_eq!(
+            codec().answer(&mut (), &question, &answer, &mut out),
+            Ok(())
+        );
+    };
+    exchange();
+    let ((), counts) = heptad_testkit::alloc::count(exchange);
+    assert_eq!(counts.allocations, 0, "{counts:?}");
+}
