@@ -1,2 +1,63 @@
-//! Set-up, tests and generators: what CI and the README call.
-fn main() {}
+//! Set-up, tests and generators: what CI and the README call. See `cargo xtask help`.
+//!
+//! Only the command line is here; each command is a module. Nothing in this package is part of the
+//! router: it knows Heptad as a user does, by its binary, its configuration and its sockets.
+#![forbid(unsafe_code)]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tools that start processes and measure them need the clock"
+)]
+
+mod check;
+mod paths;
+mod real;
+mod redis_commands;
+mod rig;
+mod setup;
+mod tally;
+mod test;
+
+use std::process::ExitCode;
+
+const HELP: &str = "\
+cargo xtask COMMAND
+
+  setup                      install what the tests need (Debian, PyPI and npm packages)
+  test [OPTIONS]             set-up, unit tests, then the suites on real clients and servers
+      --only unit            only `cargo test --workspace`
+      --only real[:SUITE]    only the real-input suites, or one of them
+      --stand-in             put a second redis-server where Heptad would be: tests the tests
+      --no-build             use target/release/heptad as it is
+      --list                 list the suites
+  check                      formatting, clippy, docs and generated files, one line each
+  redis-commands [--check]   generate the Redis command table, or check that it is up to date
+  suite NAME                 one real-input suite with its whole output (set-up must have run)
+";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let (command, rest) = match args.split_first() {
+        Some((command, rest)) => (command.as_str(), rest),
+        None => ("help", [].as_slice()),
+    };
+    let result = match command {
+        "setup" => setup::run(),
+        "test" => test::run(rest),
+        "check" => check::run(),
+        "redis-commands" => redis_commands::run(rest).map(|()| true),
+        "suite" => real::suite(rest),
+        "help" | "--help" | "-h" => {
+            print!("{HELP}");
+            Ok(true)
+        }
+        other => Err(format!("there is no command `{other}`\n\n{HELP}")),
+    };
+    match result {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("xtask: {error}");
+            ExitCode::from(2)
+        }
+    }
+}

@@ -200,9 +200,10 @@ fn rows(text: &mut String, commands: &Reply, indent: &str) -> Result<(), String>
         let [_, arity, flags, _, _, _, _, tips, specs, subs, ..] = command.list()? else {
             return Err(format!("{name}: fewer than ten fields"));
         };
-        let bits = flags.list()?.iter().try_fold(0_u16, |bits, f| {
-            Ok::<_, String>(bits | flag(f.text()?))
-        })?;
+        let bits = flags
+            .list()?
+            .iter()
+            .try_fold(0_u16, |bits, f| Ok::<_, String>(bits | flag(f.text()?)))?;
         let keys = specs
             .list()?
             .iter()

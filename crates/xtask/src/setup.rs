@@ -1,0 +1,137 @@
+//! `cargo xtask setup`: installs the clients, servers and tools that the tests speak to.
+//!
+//! Says what it installs and nothing else; what is there already is left alone.
+
+use std::{
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use crate::paths;
+
+/// A Debian package and the program that shows that it is installed.
+const DEBIAN: &[(&str, &str)] = &[
+    ("redis-server", "redis-server"),
+    ("redis-tools", "redis-benchmark"),
+    ("nutcracker", "nutcracker"),
+    ("prometheus", "promtool"),
+    ("valgrind", "valgrind"),
+    ("python3", "python3"),
+    ("nodejs", "node"),
+    ("npm", "npm"),
+];
+
+/// The clients, pinned: a transcript is only worth something against known callers.
+const PYPI: &[&str] = &["redis==5.3.1", "PyJWT==2.10.1"];
+
+/// Installs everything that is missing.
+pub(crate) fn run() -> Result<bool, String> {
+    debian()?;
+    python()?;
+    node()?;
+    Ok(true)
+}
+
+fn debian() -> Result<(), String> {
+    let missing: Vec<&str> = DEBIAN
+        .iter()
+        .filter(|(_, program)| paths::program(program).is_none())
+        .map(|(package, _)| *package)
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let list = missing.join(" ");
+    let me = Command::new("id").arg("-u").output();
+    if !me.is_ok_and(|out| out.stdout.trim_ascii() == b"0") {
+        return Err(format!(
+            "these Debian packages are missing; run\n  sudo apt-get update && \
+             sudo apt-get install --no-install-recommends {list}"
+        ));
+    }
+    println!("setup: installing Debian's {list}");
+    apt(&["update"])?;
+    let mut install = vec!["install", "--yes", "--no-install-recommends"];
+    install.extend(&missing);
+    apt(&install)
+}
+
+/// Tests start servers of their own: packages must not start theirs.
+fn apt(args: &[&str]) -> Result<(), String> {
+    let mut command = Command::new("apt-get");
+    command
+        .args(args)
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .env("RUNLEVEL", "1");
+    quiet(&mut command)
+}
+
+fn python() -> Result<(), String> {
+    let python = paths::python();
+    let stamp = paths::root().join("target/venv/installed");
+    let wanted = PYPI.join("\n");
+    if python.is_file() && std::fs::read_to_string(&stamp).is_ok_and(|have| have == wanted) {
+        return Ok(());
+    }
+    println!("setup: installing {} in target/venv", PYPI.join(", "));
+    let venv = paths::root().join("target/venv");
+    let made = quiet(Command::new("python3").args(["-m", "venv"]).arg(&venv));
+    if made.is_err() {
+        // Debian ships `venv` apart from its Python.
+        apt(&["update"])?;
+        apt(&[
+            "install",
+            "--yes",
+            "--no-install-recommends",
+            "python3-venv",
+        ])?;
+        quiet(
+            Command::new("python3")
+                .args(["-m", "venv", "--clear"])
+                .arg(&venv),
+        )?;
+    }
+    quiet(
+        Command::new(&python)
+            .args(["-m", "pip", "install", "--quiet"])
+            .args(["--disable-pip-version-check"])
+            .args(PYPI),
+    )?;
+    std::fs::write(&stamp, wanted).map_err(|e| format!("{}: {e}", stamp.display()))
+}
+
+fn node() -> Result<(), String> {
+    let dir = paths::real().join("ioredis");
+    let wanted = std::fs::read_to_string(dir.join("package.json")).map_err(|e| e.to_string())?;
+    let stamp = dir.join("node_modules/.installed");
+    if std::fs::read_to_string(&stamp).is_ok_and(|have| have == wanted) {
+        return Ok(());
+    }
+    println!("setup: installing ioredis in tests/real/ioredis");
+    quiet(npm(&dir).args(["install", "--no-package-lock", "--no-audit", "--no-fund"]))?;
+    std::fs::write(&stamp, wanted).map_err(|e| format!("{}: {e}", stamp.display()))
+}
+
+fn npm(dir: &Path) -> Command {
+    let mut command = Command::new("npm");
+    command.current_dir(dir);
+    command
+}
+
+/// Runs a command and shows its output only if it fails.
+fn quiet(command: &mut Command) -> Result<(), String> {
+    let name = format!("{command:?}");
+    let out = command
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|e| format!("{name}: {e}"))?;
+    if out.status.success() {
+        return Ok(());
+    }
+    Err(format!(
+        "{name}: {}\n{}{}",
+        out.status,
+        String::from_utf8_lossy(&out.stdout),
+        String::from_utf8_lossy(&out.stderr)
+    ))
+}
