@@ -15,12 +15,19 @@
 //! | automaton of a regular expression, bytes | [`MAX_AUTOMATON`] | [`Pattern::new`] fails |
 #![forbid(unsafe_code)]
 
+mod affix;
+mod cover;
 mod expr;
+mod find;
+mod index;
+mod nets;
 mod pattern;
+mod ranges;
 mod table;
 mod text;
 
 pub use expr::{Expr, MAX_DEPTH, Tri};
+pub use find::Scratch;
 pub use pattern::{MAX_AUTOMATON, MAX_PATTERN, Pattern};
-pub use table::{CompileError, MAX_RULES, Scratch, Table};
+pub use table::{CompileError, MAX_RULES, Table};
 pub use text::{InvalidText, Text};

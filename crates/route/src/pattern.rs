@@ -9,6 +9,7 @@ use regex_automata::{
     nfa::thompson,
     util::{primitives::StateID, start, syntax},
 };
+use regex_syntax::hir::{Hir, literal};
 
 use crate::InvalidText;
 
@@ -25,8 +26,13 @@ pub const MAX_AUTOMATON: usize = 1 << 20;
 /// ASCII. `.` also matches a line feed, since values are not lines. Cheap to clone.
 #[derive(Clone)]
 pub struct Pattern {
-    source: Arc<str>,
-    automaton: Arc<Full>,
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    source: Box<str>,
+    prefixes: Box<[Vec<u8>]>,
+    automaton: Full,
 }
 
 impl Pattern {
@@ -38,33 +44,52 @@ impl Pattern {
                 source.len()
             )));
         }
-        let automaton = Full::new(&[source], MAX_AUTOMATON).map_err(InvalidText::new)?;
+        let hir = parse(source).map_err(InvalidText::new)?;
+        let prefixes = prefixes(&hir);
+        let automaton = Full::new(&[hir], MAX_AUTOMATON).ok_or_else(|| {
+            InvalidText::new(format!(
+                "the regular expression is too complex: its automaton would need more than \
+                 {MAX_AUTOMATON} bytes"
+            ))
+        })?;
         Ok(Self {
-            source: source.into(),
-            automaton: Arc::new(automaton),
+            inner: Arc::new(Inner {
+                source: source.into(),
+                prefixes,
+                automaton,
+            }),
         })
     }
 
     /// The text it was compiled from.
     pub fn source(&self) -> &str {
-        &self.source
+        &self.inner.source
+    }
+
+    /// Every value that matches begins with one of these; none is empty. No element: not known.
+    pub(crate) fn prefixes(&self) -> &[Vec<u8>] {
+        &self.inner.prefixes
+    }
+
+    pub(crate) fn hir(&self) -> Option<Hir> {
+        parse(self.source()).ok()
     }
 
     /// Whether all of `value` matches.
     pub fn matches(&self, value: &[u8]) -> bool {
-        self.automaton.run(value).is_some()
+        self.inner.automaton.run(value).is_some()
     }
 }
 
 impl fmt::Debug for Pattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Pattern").field(&self.source).finish()
+        f.debug_tuple("Pattern").field(&self.source()).finish()
     }
 }
 
 impl PartialEq for Pattern {
     fn eq(&self, other: &Self) -> bool {
-        self.source == other.source
+        self.source() == other.source()
     }
 }
 
@@ -81,22 +106,18 @@ pub(crate) struct Full {
 }
 
 impl Full {
-    /// `limit` bounds the bytes of the automaton; the message is for the author of the patterns.
-    pub(crate) fn new(sources: &[&str], limit: usize) -> Result<Self, String> {
-        let dfa = dense::Builder::new()
-            .syntax(
-                syntax::Config::new()
-                    .unicode(false)
-                    .utf8(false)
-                    .dot_matches_new_line(true)
-                    .nest_limit(64),
-            )
-            .thompson(
+    /// `None` if it would need more than `limit` bytes, or words that automata do not have.
+    pub(crate) fn new(patterns: &[Hir], limit: usize) -> Option<Self> {
+        let nfa = thompson::Compiler::new()
+            .configure(
                 thompson::Config::new()
                     .utf8(false)
                     .nfa_size_limit(Some(limit))
                     .which_captures(thompson::WhichCaptures::None),
             )
+            .build_many_from_hir(patterns)
+            .ok()?;
+        let dfa = dense::Builder::new()
             .configure(
                 dense::Config::new()
                     .start_kind(StartKind::Anchored)
@@ -104,12 +125,17 @@ impl Full {
                     .dfa_size_limit(Some(limit))
                     .determinize_size_limit(Some(limit.saturating_mul(2))),
             )
-            .build_many(sources)
-            .map_err(|err| explain(&err, limit))?;
+            .build_from_nfa(&nfa)
+            .ok()?;
         let start = dfa
             .start_state(&start::Config::new().anchored(Anchored::Yes))
-            .map_err(|err| err.to_string())?;
-        Ok(Self { dfa, start })
+            .ok()?;
+        Some(Self { dfa, start })
+    }
+
+    /// The patterns that match, given a state that [`Full::run`] returned.
+    pub(crate) fn matched(&self, state: StateID) -> impl Iterator<Item = usize> + '_ {
+        (0..self.dfa.match_len(state)).map(move |i| self.dfa.match_pattern(state, i).as_usize())
     }
 
     /// The state behind the last byte of `value`, if any pattern matches all of it.
@@ -128,22 +154,29 @@ impl Full {
     }
 }
 
-/// The cause behind a build error in one line, without the words of the library's internals.
-fn explain(err: &dense::BuildError, limit: usize) -> String {
-    if err.is_size_limit_exceeded() {
-        return format!(
-            "the regular expression is too complex: its automaton would need more than {limit} bytes"
-        );
+fn parse(source: &str) -> Result<Hir, String> {
+    let config = syntax::Config::new()
+        .unicode(false)
+        .utf8(false)
+        .dot_matches_new_line(true)
+        .nest_limit(64);
+    syntax::parse_with(source, &config).map_err(|err| {
+        let text = err.to_string();
+        // A syntax error is drawn over several lines; the last one says what is wrong.
+        let line = text.lines().last().unwrap_or_default();
+        let line = line.strip_prefix("error: ").unwrap_or(line);
+        format!("not a regular expression: {line}")
+    })
+}
+
+/// See [`Pattern::prefixes`].
+fn prefixes(hir: &Hir) -> Box<[Vec<u8>]> {
+    let seq = literal::Extractor::new().limit_total(32).extract(hir);
+    let literals = seq.literals().unwrap_or_default();
+    if literals.iter().any(literal::Literal::is_empty) {
+        return Box::default();
     }
-    let mut deepest: &dyn std::error::Error = err;
-    while let Some(source) = deepest.source() {
-        deepest = source;
-    }
-    let text = deepest.to_string();
-    // A syntax error is drawn over several lines; its last one says what is wrong.
-    let line = text.lines().last().unwrap_or_default();
-    let line = line.strip_prefix("error: ").unwrap_or(line);
-    format!("not a regular expression: {line}")
+    literals.iter().map(|l| l.as_bytes().to_vec()).collect()
 }
 
 #[cfg(test)]

@@ -1,26 +1,34 @@
 //! A list of rules and the first of them that matches.
 
-use std::fmt;
+use std::{collections::HashMap, fmt};
 
+use foldhash::fast::FixedState;
 use heptad_core::{Attr, Attributes, Want};
 
-use crate::{Expr, MAX_DEPTH, Tri};
+use crate::{
+    Expr, MAX_DEPTH, Scratch,
+    cover::covers,
+    find::{Check, Find},
+    index::{self, Node},
+};
 
 /// Most rules of a table.
 pub const MAX_RULES: usize = 1_000_000;
 
 /// Rules compiled to a look-up; immutable, to be shared by all workers.
+///
+/// A look-up asks for each attribute at most once and evaluates only rules whose necessary
+/// conditions hold. Of exact values, prefixes, suffixes and networks the cost does not depend on
+/// how many rules there are; of ranges it grows with the logarithm; of regular expressions that do
+/// not begin with literal text, with how many there are by the dozen. Rules without any positive
+/// condition (`not` alone) and those that have nothing but `contains` are evaluated one by one, in
+/// order, up to the first that matches.
 #[derive(Debug)]
 pub struct Table {
-    rules: Vec<Expr>,
     attrs: Vec<Attr>,
+    checks: Vec<Check>,
+    root: Node,
 }
-
-/// What a look-up remembers while it runs, kept between look-ups so that they need not allocate.
-///
-/// One per worker serves any number of tables.
-#[derive(Debug, Default)]
-pub struct Scratch {}
 
 /// A rule cannot be compiled.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +58,7 @@ impl Table {
             });
         }
         let mut attrs: Vec<Attr> = Vec::new();
+        let mut slots: HashMap<&Attr, u32, FixedState> = HashMap::default();
         for (rule, expr) in rules.iter().enumerate() {
             if expr.depth() > MAX_DEPTH {
                 return Err(CompileError {
@@ -58,21 +67,26 @@ impl Table {
                 });
             }
             expr.attrs(&mut |attr| {
-                if !attrs.contains(attr) {
+                slots.entry(attr).or_insert_with(|| {
                     attrs.push(attr.clone());
-                }
+                    u32::try_from(attrs.len() - 1).unwrap_or(u32::MAX)
+                });
             });
         }
+        let slot = |attr: &Attr| slots.get(attr).copied().unwrap_or(u32::MAX);
+        let covers: Vec<_> = rules.iter().map(|rule| covers(rule, &slot)).collect();
         Ok(Self {
-            rules: rules.to_vec(),
+            root: index::build(&covers),
+            checks: rules.iter().map(|rule| Check::new(rule, &slot)).collect(),
             attrs,
         })
     }
 
     /// The index of the first rule that matches the request. A rule whose answer is unknown does
     /// not match.
-    pub fn find(&self, _scratch: &mut Scratch, attrs: &mut dyn Attributes) -> Option<usize> {
-        self.rules.iter().position(|r| r.eval(attrs) == Tri::True)
+    pub fn find(&self, scratch: &mut Scratch, attrs: &mut dyn Attributes) -> Option<usize> {
+        let find = Find::new(&self.attrs, &self.checks, scratch, attrs);
+        find.run(&self.root).map(|rule| rule as usize)
     }
 
     /// Every attribute that some rule mentions, once each.
@@ -89,11 +103,11 @@ impl Table {
 
     /// How many rules there are.
     pub fn len(&self) -> usize {
-        self.rules.len()
+        self.checks.len()
     }
 
     /// Whether there is no rule.
     pub fn is_empty(&self) -> bool {
-        self.rules.is_empty()
+        self.checks.is_empty()
     }
 }
