@@ -22,6 +22,14 @@ pub struct Chain {
     shared_len: usize,
 }
 
+/// A point in a [`Chain`] to roll back to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Mark {
+    flat: usize,
+    shared: usize,
+}
+
 /// A contiguous run of bytes of a [`Chain`].
 pub type Piece<'a> = &'a [u8];
 
@@ -116,6 +124,21 @@ impl Chain {
         }
     }
 
+    /// Where the end is now, for [`Chain::rollback`].
+    pub fn mark(&self) -> Mark {
+        Mark { flat: self.flat.len(), shared: self.shared.len() }
+    }
+
+    /// Forgets everything added since `mark` was taken. Nothing may have been consumed since.
+    pub fn rollback(&mut self, mark: Mark) {
+        self.flat.truncate(mark.flat);
+        while self.shared.len() > mark.shared {
+            if let Some((_, bytes)) = self.shared.pop_back() {
+                self.shared_len -= bytes.len();
+            }
+        }
+    }
+
     /// Moves everything of `other` to the end of this chain.
     pub fn append(&mut self, other: &mut Chain) {
         let mut at = other.done;
@@ -193,6 +216,18 @@ mod tests {
         assert_eq!(&all[..3], b"123");
         assert_eq!(all.len(), 3 + SHARE_FROM);
         assert_eq!(all.last(), Some(&b'4'));
+    }
+
+    #[test]
+    fn rollback_forgets_what_came_after_the_mark() {
+        let mut c = Chain::default();
+        c.extend(b"abc");
+        let mark = c.mark();
+        c.extend(b"def");
+        c.push(Bytes::from(vec![b'x'; SHARE_FROM]));
+        c.rollback(mark);
+        assert_eq!(c.to_vec(), b"abc");
+        assert_eq!(c.len(), 3);
     }
 
     #[test]

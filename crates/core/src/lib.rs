@@ -16,7 +16,7 @@ mod splice;
 mod time;
 
 pub use attr::{Attr, Attributes, ParseAttrError, Unknown, Value};
-pub use chain::{Chain, Piece, SHARE_FROM};
+pub use chain::{Chain, Mark, Piece, SHARE_FROM};
 pub use codec::{
     Accepted, Asked, Codec, Ctx, Flavour, Greet, HeaderEdit, NoOptions, Options, OptionsError,
     Pairing, Part, PartReply, Question, Rewrite, Side, Traits, Want,

@@ -20,7 +20,11 @@ pub(crate) struct Attempt<T> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
     /// A part of an exchange.
-    Part { session: SessionId, exchange: Key, part: u32 },
+    Part {
+        session: SessionId,
+        exchange: Key,
+        part: u32,
+    },
     /// Bytes ahead of a frame: the reply is swallowed.
     Prelude,
     /// A heartbeat of our own.
@@ -53,7 +57,11 @@ impl<T: Copy> Calls<T> {
         match pairing {
             Pairing::ById { bits } => {
                 let bits = bits.clamp(1, 64);
-                let most = if bits >= 32 { u32::MAX - 1 } else { (1 << bits) - 1 };
+                let most = if bits >= 32 {
+                    u32::MAX - 1
+                } else {
+                    (1 << bits) - 1
+                };
                 let max = max.min(most);
                 let low_bits = 32 - max.leading_zeros();
                 let spare = (bits - low_bits.min(bits)).min(32);
@@ -147,9 +155,22 @@ impl<T: Copy> Calls<T> {
         }
     }
 
+    /// Takes back the newest attempt, whose frame was not written after all.
+    pub(crate) fn undo(&mut self, id: u64) {
+        match self {
+            Self::InOrder(ring, _) => {
+                ring.pop_back();
+            }
+            Self::ById(_) => {
+                self.take(id);
+            }
+        }
+    }
+
     /// The attempt of a part of an exchange, wherever it is.
     pub(crate) fn find(&mut self, exchange: Key, id: u64) -> Option<&mut Attempt<T>> {
-        let ours = |a: &&mut Attempt<T>| matches!(a.role, Role::Part { exchange: e, .. } if e == exchange);
+        let ours =
+            |a: &&mut Attempt<T>| matches!(a.role, Role::Part { exchange: e, .. } if e == exchange);
         let slot = self.slot(id);
         match self {
             // A client that gave up is usually among the youngest.
@@ -172,7 +193,9 @@ impl<T: Copy> Calls<T> {
             Self::InOrder(ring, _) => (Some(ring), None),
             Self::ById(ids) => (None, Some(&ids.slots)),
         };
-        ring.into_iter().flatten().chain(slots.into_iter().flatten().filter_map(|s| s.1.as_ref()))
+        ring.into_iter()
+            .flatten()
+            .chain(slots.into_iter().flatten().filter_map(|s| s.1.as_ref()))
     }
 }
 
@@ -201,7 +224,11 @@ mod tests {
     use super::*;
 
     fn attempt(tag: u32) -> Attempt<u32> {
-        Attempt { tag, role: Role::Prelude, orphaned: None }
+        Attempt {
+            tag,
+            role: Role::Prelude,
+            orphaned: None,
+        }
     }
 
     #[test]
@@ -220,7 +247,11 @@ mod tests {
         }
         seen.sort_unstable();
         seen.dedup();
-        assert_eq!(seen.len(), 100, "16 bits with 4 slots leave room for generations");
+        assert_eq!(
+            seen.len(),
+            100,
+            "16 bits with 4 slots leave room for generations"
+        );
     }
 
     #[test]

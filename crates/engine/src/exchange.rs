@@ -34,6 +34,8 @@ pub(crate) struct Exchange<T> {
     /// The pool and endpoint it goes to, once chosen.
     pub(crate) pool: Option<usize>,
     pub(crate) endpoint: usize,
+    /// The endpoint, where an attribute's hash decided it.
+    pub(crate) chosen: Option<usize>,
     /// How many endpoints the cluster has.
     pub(crate) of: usize,
     /// Where its attempt is, if it has only one.
@@ -95,7 +97,11 @@ impl Fan {
     /// The part for an endpoint; a new one if there is none yet.
     pub(crate) fn part_for(&mut self, endpoint: usize) -> &mut FanPart {
         let used = self.used;
-        let at = self.parts.iter().take(used).position(|p| p.endpoint == endpoint);
+        let at = self
+            .parts
+            .iter()
+            .take(used)
+            .position(|p| p.endpoint == endpoint);
         let at = at.unwrap_or_else(|| {
             if self.parts.len() == used {
                 self.parts.push(FanPart::default());

@@ -6,11 +6,26 @@
 //! is its [`heptad_core::Meta`].
 #![forbid(unsafe_code)]
 
+mod admit;
 mod arena;
+mod calls;
+mod check;
+mod dispatch;
+mod engine;
+mod exchange;
+mod intake;
+mod link;
+mod links;
 mod machine;
 mod plan;
+mod pool;
+mod session;
+mod settle;
 mod stats;
+mod timers;
+mod view;
 
+pub use engine::Engine;
 pub use machine::{ConnId, EndpointRow, Event, LinkId, Lost, Machine, Peer, SessionId};
 pub use plan::{Cluster, Limits, Links, Plan, Route, Target};
 pub use stats::{Count, Histogram, MethodSeries, Series, Stats};

@@ -121,16 +121,21 @@ impl<C: Codec> Session<C> {
 
     /// Whether an attempt at this endpoint is on another link.
     pub(crate) fn elsewhere(&self, pool: usize, endpoint: usize, link: LinkId) -> bool {
-        self.via.iter().any(|v| {
-            v.count > 0 && (v.pool, v.endpoint) == (pool, endpoint) && v.link != link
-        })
+        self.via
+            .iter()
+            .any(|v| v.count > 0 && (v.pool, v.endpoint) == (pool, endpoint) && v.link != link)
     }
 
     pub(crate) fn sent_via(&mut self, pool: usize, endpoint: usize, link: LinkId) {
         self.attempts += 1;
         match self.via.iter_mut().find(|v| v.link == link) {
             Some(v) => v.count += 1,
-            None => self.via.push(Via { pool, endpoint, link, count: 1 }),
+            None => self.via.push(Via {
+                pool,
+                endpoint,
+                link,
+                count: 1,
+            }),
         }
     }
 

@@ -184,7 +184,12 @@ impl Stats {
             let same = |c: &&mut Count| (c.outcome, c.reason, c.code) == (outcome, reason, code);
             match s.counts.iter_mut().find(same) {
                 Some(c) => c.count += 1,
-                None => s.counts.push(Count { outcome, reason, code, count: 1 }),
+                None => s.counts.push(Count {
+                    outcome,
+                    reason,
+                    code,
+                    count: 1,
+                }),
             }
             if let Some(took) = took {
                 s.duration.record(took);
@@ -239,7 +244,11 @@ const BUCKETS: usize = 32 << SUB_BITS;
 
 impl Default for Histogram {
     fn default() -> Self {
-        Self { counts: vec![0; BUCKETS], count: 0, sum_nanos: 0 }
+        Self {
+            counts: vec![0; BUCKETS],
+            count: 0,
+            sum_nanos: 0,
+        }
     }
 }
 
@@ -299,7 +308,11 @@ impl Histogram {
 
     /// The duration below which the share `q` (0 to 1) of all lies, to the precision of a bucket.
     pub fn quantile(&self, q: f64) -> Duration {
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
+        #[allow(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            clippy::cast_precision_loss
+        )]
         let rank = (self.count as f64 * q).ceil().max(1.0) as u64;
         let mut seen = 0;
         for (at, n) in self.counts.iter().enumerate() {

@@ -1,0 +1,412 @@
+//! Admission: a frame becomes an exchange, is routed and filtered once, and is then either answered
+//! here or dispatched.
+
+use bytes::Bytes;
+use heptad_core::{
+    Accepted, Answer, Attr, Attributes, Codec, FanOut, Kind, Lane, Meta, Outcome, Reason, Refusal,
+    Time, Value, Verdict,
+};
+
+use crate::{
+    Engine, Event, SessionId, Target,
+    arena::Key,
+    exchange::{Exchange, Phase, text},
+    plan::End,
+    timers::Due,
+    view::View,
+};
+
+/// Counters' handle of exchanges that are not counted as requests (heartbeats, last words).
+const UNCOUNTED: u32 = u32::MAX;
+
+/// Gives the bytes of an attribute to whatever hashes them.
+fn hashed<R>(
+    view: &mut dyn Attributes,
+    attr: &Attr,
+    hash: impl FnOnce(&[u8]) -> Option<R>,
+) -> Option<R> {
+    match view.attr(attr) {
+        Ok(Some(Value::Bytes(bytes))) => hash(bytes),
+        Ok(Some(Value::Ip(ip))) => hash(ip.to_string().as_bytes()),
+        Ok(Some(Value::Number(n))) => hash(&n.to_be_bytes()),
+        _ => None,
+    }
+}
+
+impl<C: Codec> Engine<C> {
+    /// A new exchange at the end of its session's order, not yet routed and not counted.
+    pub(crate) fn exchange(&mut self, now: Time, id: SessionId, meta: Meta, tag: C::Tag) -> Key {
+        let scratch = self.spare.pop().unwrap_or_default();
+        let key = self.exchanges.insert(Exchange {
+            session: id,
+            meta,
+            tag,
+            series: UNCOUNTED,
+            method: UNCOUNTED,
+            chain: u32::try_from(self.chains.len().saturating_sub(1)).unwrap_or(0),
+            scratch,
+            filtered: 0,
+            reply_headers: None,
+            request_headers: None,
+            route: 0,
+            started: now,
+            deadline: Time::NEVER,
+            phase: Phase::Sent,
+            pool: None,
+            chosen: None,
+            endpoint: 0,
+            of: 1,
+            place: None,
+            fan: None,
+            frame: Vec::new(),
+            ready: heptad_core::Chain::default(),
+            slot: 0,
+            sent: false,
+        });
+        if let Some(s) = self.sessions.get_mut(id.0) {
+            if let Some(x) = self.exchanges.get_mut(key) {
+                x.slot = s.open.len();
+            }
+            s.open.push_back(key);
+        }
+        if let Some(chain) = self.chains.last_mut() {
+            chain.live += 1;
+        }
+        key
+    }
+
+    /// Routes and filters a request; whatever becomes of it has its place in the session's order.
+    pub(crate) fn admit(
+        &mut self,
+        now: Time,
+        id: SessionId,
+        meta: Meta,
+        tag: C::Tag,
+        frame: &[u8],
+        shared: Option<&Bytes>,
+    ) -> Key {
+        let key = self.exchange(now, id, meta, tag);
+        let Some(session) = self.sessions.get(id.0) else {
+            return key;
+        };
+        let Some(x) = self.exchanges.get_mut(key) else {
+            return key;
+        };
+        x.method = self.stats.method(
+            self.codec.service(&meta, frame).unwrap_or_default(),
+            self.codec.method(&meta, frame).unwrap_or_default(),
+        );
+        let mut view = View {
+            codec: &self.codec,
+            session,
+            plan: &self.plan,
+            meta: &meta,
+            frame,
+            scratch: &mut self.scratch,
+            unknown: &mut self.stats.unknown_attributes,
+        };
+        let found = self.plan.table.find(&mut self.find, &mut view);
+        let route = found.and_then(|at| self.plan.routes.get(at));
+        let Some(route) = route else {
+            x.series = self.no_route;
+            self.count_in(key);
+            if meta.kind == Kind::Login {
+                // Whoever may not do anything may still log in.
+                self.accept(now, key, frame, shared);
+            } else {
+                self.settle_end(now, key, (Outcome::NoRoute, Reason::None));
+            }
+            return key;
+        };
+        let at = match &route.target {
+            Target::Cluster(at) => Some(*at),
+            Target::Weighted(weights, clusters) => {
+                let stable = route
+                    .hash_on
+                    .as_ref()
+                    .and_then(|a| hashed(&mut view, a, |v| Some(weights.pick_stable(v))));
+                let pick = stable.unwrap_or_else(|| weights.pick(self.rng.u64(..)));
+                clusters.get(pick).copied()
+            }
+            Target::Answer(_) | Target::Refuse(..) => None,
+        };
+        x.route = found.unwrap_or(0);
+        x.pool = at.and_then(|at| self.pool_of.get(at)).copied();
+        if !route.request_headers.is_empty() {
+            x.request_headers = Some(route.request_headers.clone());
+        }
+        if !route.reply_headers.is_empty() {
+            x.reply_headers = Some(route.reply_headers.clone());
+        }
+        let pool = x.pool.and_then(|at| self.pools.get(at));
+        x.of = pool.map_or(1, |p| p.endpoints.len().max(1));
+        let cluster = pool.map_or(&self.empty, |p| &p.cluster.name).clone();
+        // Hashing on an attribute is done now, while the attributes are at hand; all other choices
+        // later.
+        if let (Some(attr), Some(at)) = (&route.hash_on, x.pool)
+            && let Some(pool) = self.pools.get_mut(at)
+            && pool.balancer.is_hashing()
+        {
+            x.chosen = hashed(&mut view, attr, |v| pool.pick(now, Some(v)));
+        }
+        let direct = match &route.target {
+            Target::Answer(text) => Some((Outcome::Ok, text.clone())),
+            Target::Refuse(outcome, text) => Some((*outcome, text.clone())),
+            _ => None,
+        };
+        let stats = &mut self.stats;
+        x.series = *self
+            .series_of
+            .entry((x.route, x.pool))
+            .or_insert_with(|| stats.series(&route.name, &cluster));
+        if let Some(timeout) = route.timeout
+            && meta.wait_ms != u32::MAX
+        {
+            let wait = std::time::Duration::from_millis(u64::from(meta.wait_ms));
+            x.deadline = now + timeout + wait;
+            if meta.wait_ms == 0 {
+                self.timers.after(now, timeout, Due::Exchange(key));
+            } else {
+                self.timers.at(x.deadline, Due::Exchange(key));
+            }
+        }
+        self.count_in(key);
+        if self.filter(now, key, 0, frame) {
+            match direct {
+                Some((Outcome::Ok, text)) => {
+                    let end = (Outcome::Ok, Reason::Direct);
+                    self.settle(now, key, end, 0, |codec, conn, q, chain| {
+                        codec.answer(conn, q, &Answer::Direct { text: &text }, chain.tail())
+                    });
+                }
+                Some((outcome, text)) => {
+                    self.settle_error(now, key, (outcome, Reason::Direct), &text);
+                }
+                None => self.accept(now, key, frame, shared),
+            }
+        }
+        key
+    }
+
+    fn count_in(&mut self, key: Key) {
+        if let Some(x) = self.exchanges.get(key)
+            && let Some(series) = self.stats.series.get_mut(x.series as usize)
+        {
+            series.in_flight += 1;
+        }
+    }
+
+    /// Runs the filters from number `from` on; whether all have passed.
+    fn filter(&mut self, now: Time, key: Key, from: usize, frame: &[u8]) -> bool {
+        let Some(x) = self.exchanges.get_mut(key) else {
+            return false;
+        };
+        let chain = x.chain as usize;
+        let count = self.chains.get(chain).map_or(0, |c| c.workers.len());
+        if from == 0 {
+            x.scratch.clear();
+            x.scratch.resize(count, 0);
+        }
+        for at in from..count {
+            let Some(x) = self.exchanges.get_mut(key) else {
+                return false;
+            };
+            x.filtered = at + 1;
+            let Some(session) = self.sessions.get(x.session.0) else {
+                return false;
+            };
+            let mut view = View {
+                codec: &self.codec,
+                session,
+                plan: &self.plan,
+                meta: &x.meta,
+                frame,
+                scratch: &mut self.scratch,
+                unknown: &mut self.stats.unknown_attributes,
+            };
+            let worker = self
+                .chains
+                .get_mut(chain)
+                .and_then(|c| c.workers.get_mut(at));
+            let (Some(worker), Some(scratch)) = (worker, x.scratch.get_mut(at)) else {
+                return false;
+            };
+            let verdict = worker.request(now, &mut view, scratch);
+            if !self.obey(now, key, at, verdict, frame) {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Does what a filter decided; whether the next one is asked.
+    fn obey(&mut self, now: Time, key: Key, at: usize, verdict: Verdict, frame: &[u8]) -> bool {
+        match verdict {
+            Verdict::Pass => return true,
+            Verdict::Refuse(Refusal { outcome, text, .. }) => {
+                self.settle_error(now, key, (outcome, Reason::Filter), &text);
+            }
+            Verdict::Ask(ask) => {
+                self.tickets += 1;
+                self.park(key, Phase::Asking(at, self.tickets), frame);
+                self.events.push_back(Event::Ask(self.tickets, ask));
+            }
+            _ => self.end_silently(now, key, (Outcome::Denied, Reason::Filter)),
+        }
+        false
+    }
+
+    /// What a filter waited for has come.
+    pub(crate) fn resume_filter(&mut self, now: Time, ticket: u64, answer: &[u8]) {
+        let asking = |x: &Exchange<C::Tag>| match x.phase {
+            Phase::Asking(at, t) if t == ticket => Some(at),
+            _ => None,
+        };
+        let found = self
+            .exchanges
+            .iter()
+            .find_map(|(key, x)| Some((key, asking(x)?)));
+        let Some((key, at)) = found else { return };
+        let Some(x) = self.exchanges.get_mut(key) else {
+            return;
+        };
+        let frame = std::mem::take(&mut x.frame);
+        self.buffered = self.buffered.saturating_sub(frame.len());
+        x.phase = Phase::Sent;
+        let id = x.session;
+        let Some(session) = self.sessions.get(id.0) else {
+            return;
+        };
+        let mut view = View {
+            codec: &self.codec,
+            session,
+            plan: &self.plan,
+            meta: &x.meta,
+            frame: &frame,
+            scratch: &mut self.scratch,
+            unknown: &mut self.stats.unknown_attributes,
+        };
+        let worker = self
+            .chains
+            .get_mut(x.chain as usize)
+            .and_then(|chain| chain.workers.get_mut(at));
+        let (Some(worker), Some(scratch)) = (worker, x.scratch.get_mut(at)) else {
+            return;
+        };
+        let verdict = worker.resumed(now, answer, &mut view, scratch);
+        if self.obey(now, key, at, verdict, &frame) && self.filter(now, key, at + 1, &frame) {
+            self.accept(now, key, &frame, None);
+        }
+        self.wake(id);
+    }
+
+    /// The filters have passed: the session's state may change, and the codec may answer itself.
+    fn accept(&mut self, now: Time, key: Key, frame: &[u8], shared: Option<&Bytes>) {
+        if let Err(end) = self.one_endpoint(key, frame) {
+            self.settle_end(now, key, end);
+            return;
+        }
+        let Some(x) = self.exchanges.get(key) else {
+            return;
+        };
+        let (id, meta) = (x.session, x.meta);
+        let Some(s) = self.sessions.get_mut(id.0) else {
+            return;
+        };
+        let accepted = self.codec.accepted(&mut s.conn, &meta, x.tag, frame);
+        match accepted {
+            Accepted::Local | Accepted::LocalClose => {
+                let end = (Outcome::Ok, Reason::None);
+                self.settle(now, key, end, 0, |codec, conn, q, chain| {
+                    codec.answer(conn, q, &Answer::Local, chain.tail())
+                });
+                if matches!(meta.kind, Kind::Login | Kind::Control) {
+                    self.note_principal(id);
+                }
+                if accepted == Accepted::LocalClose
+                    && let Some(s) = self.sessions.get_mut(id.0)
+                {
+                    s.closing = true;
+                }
+                self.wake(id);
+            }
+            _ => {
+                let Some(x) = self.exchanges.get(key) else {
+                    return;
+                };
+                if x.pool.is_none() {
+                    // Only a login comes here without a route, and this one wants an endpoint.
+                    self.settle_end(now, key, (Outcome::NoRoute, Reason::None));
+                } else {
+                    self.dispatch(now, key, frame, shared);
+                }
+            }
+        }
+    }
+
+    /// Refuses what cannot be done with several endpoints, before anything has changed.
+    fn one_endpoint(&mut self, key: Key, frame: &[u8]) -> Result<(), End> {
+        let Some(x) = self.exchanges.get(key) else {
+            return Ok(());
+        };
+        let Some(pool) = x.pool else { return Ok(()) };
+        if x.of <= 1 {
+            return Ok(());
+        }
+        let held = self
+            .sessions
+            .get(x.session.0)
+            .and_then(|s| s.held(Lane::One, None));
+        if x.meta.fan_out == FanOut::Alone {
+            return Err((Outcome::BadRequest, Reason::SingleEndpoint));
+        }
+        let same = match x.meta.fan_out {
+            FanOut::Same => true,
+            FanOut::One | FanOut::Split => held.is_some(),
+            _ => false,
+        };
+        let Some(p) = self.pools.get(pool) else {
+            return Ok(());
+        };
+        if !same || !p.balancer.is_hashing() {
+            return Ok(());
+        }
+        let mut home = held.map(|h| h.endpoint);
+        let mut crossed = false;
+        self.codec.keys(&x.meta, x.tag, frame, &mut |k| {
+            let at = p.locate(k);
+            crossed |= home.is_some() && at != home;
+            home = home.or(at);
+        });
+        if crossed {
+            Err((Outcome::BadRequest, Reason::CrossShard))
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Keeps a frame until its exchange can go on.
+    pub(crate) fn park(&mut self, key: Key, phase: Phase, frame: &[u8]) {
+        if let Some(x) = self.exchanges.get_mut(key) {
+            x.phase = phase;
+            x.frame = frame.to_vec();
+            self.buffered += frame.len();
+        }
+    }
+
+    pub(crate) fn note_principal(&mut self, id: SessionId) {
+        if let Some(s) = self.sessions.get_mut(id.0) {
+            let now = self.codec.principal(&s.conn);
+            if now.is_some() && now != s.principal.as_deref() {
+                s.principal = now.map(std::sync::Arc::from);
+            } else if now.is_none() {
+                s.principal = s.peer.principal.clone();
+            }
+        }
+    }
+
+    /// Ends an exchange with an error in the standard words.
+    pub(crate) fn settle_end(&mut self, now: Time, key: Key, end: End) {
+        self.settle_error(now, key, end, text(end.0, end.1));
+    }
+}

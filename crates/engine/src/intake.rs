@@ -1,0 +1,393 @@
+//! Bytes from clients: cut into frames, one after the other, until something must be waited for.
+
+use bytes::Bytes;
+use heptad_core::{Answer, Bind, Codec, Fault, Kind, Lane, Meta, Outcome, Reason, Step, Time};
+
+use crate::{
+    ConnId, Engine, Event, SessionId,
+    exchange::Phase,
+    plan::End,
+    session::{Session, Stall},
+    timers::Due,
+};
+
+/// A session that waits for something is read until this many bytes are buffered, so that a client
+/// that leaves is still noticed.
+const READ_AHEAD: usize = 16 << 10;
+
+/// Inputs of at least this size are decoded as shared bytes, so that large frames need no copy.
+const SHARE_INPUT: usize = 16 << 10;
+
+impl<C: Codec> Engine<C> {
+    /// Bytes came.
+    pub(crate) fn intake(&mut self, now: Time, id: SessionId, bytes: &[u8]) {
+        let Some(s) = self.sessions.get_mut(id.0) else {
+            return;
+        };
+        self.stats.received_bytes += bytes.len() as u64;
+        s.active = now;
+        if s.closing || s.eof {
+            return;
+        }
+        if s.input.is_empty() && self.may_decode(id) {
+            let taken = self.decode(now, id, bytes, None);
+            if let Some(s) = self.sessions.get_mut(id.0) {
+                s.input
+                    .extend_from_slice(bytes.get(taken..).unwrap_or_default());
+            }
+        } else if let Some(s) = self.sessions.get_mut(id.0) {
+            s.input.extend_from_slice(bytes);
+        }
+        self.pump(now, id);
+    }
+
+    /// Looks at a session for which something may have changed.
+    pub(crate) fn pump(&mut self, now: Time, id: SessionId) {
+        self.go_on_when_quiet(now, id);
+        loop {
+            let Some(s) = self.sessions.get(id.0) else {
+                return;
+            };
+            let enough = !s.input.is_empty() && s.input.len() >= s.need;
+            if s.closing || !enough || !self.may_decode(id) {
+                break;
+            }
+            let Some(s) = self.sessions.get_mut(id.0) else {
+                return;
+            };
+            s.stall = Stall::None;
+            let mut input = std::mem::take(&mut s.input);
+            let had = input.len();
+            let taken = if had >= SHARE_INPUT {
+                let shared = Bytes::from(input);
+                let taken = self.decode(now, id, &shared, Some(&shared));
+                // Unique again unless a frame was shared; then the rest is copied.
+                input = match shared.try_into_mut() {
+                    Ok(own) => own.into(),
+                    Err(shared) => {
+                        let rest = shared.get(taken..).unwrap_or_default().to_vec();
+                        self.put_back(id, rest, 0);
+                        if taken == 0 { break } else { continue }
+                    }
+                };
+                taken
+            } else {
+                self.decode(now, id, &input, None)
+            };
+            self.put_back(id, input, taken);
+            if taken == 0 {
+                break;
+            }
+        }
+        self.account(now, id);
+        self.finish_session(now, id);
+    }
+
+    fn put_back(&mut self, id: SessionId, mut input: Vec<u8>, taken: usize) {
+        let Some(s) = self.sessions.get_mut(id.0) else {
+            return;
+        };
+        if taken >= input.len() {
+            // Idle sessions keep no buffer.
+            s.input = Vec::new();
+        } else {
+            input.drain(..taken);
+            if input.capacity() > 2 * input.len() + READ_AHEAD {
+                input.shrink_to_fit();
+            }
+            s.input = input;
+        }
+    }
+
+    /// Keeps the worker's total of buffered bytes, and its limit.
+    fn account(&mut self, now: Time, id: SessionId) {
+        let limit = self.limits().buffered;
+        let Some(s) = self.sessions.get_mut(id.0) else {
+            return;
+        };
+        self.buffered = self.buffered.saturating_sub(s.counted) + s.input.len();
+        let grew = s.input.len() > s.counted;
+        s.counted = s.input.len();
+        if self.buffered > limit && grew && !s.closing {
+            self.fault(
+                now,
+                id,
+                Fault::new(
+                    Outcome::Overloaded,
+                    Reason::Buffered,
+                    "too many bytes are buffered",
+                ),
+            );
+        }
+    }
+
+    /// Closes a session that has nothing left to do, and tells the driver when to read on.
+    fn finish_session(&mut self, now: Time, id: SessionId) {
+        let Some(s) = self.sessions.get(id.0) else {
+            return;
+        };
+        let done = s.open.is_empty() && s.attempts == 0;
+        // After the end of its input a client gets what it asked for, and no more.
+        let ended = s.eof && s.open.is_empty() && s.stall == Stall::None;
+        let left = s.leaving && done && s.held.is_empty();
+        if (s.closing && s.open.is_empty()) || ended || left {
+            if let Some(s) = self.sessions.get_mut(id.0) {
+                s.closing = true;
+                s.input = Vec::new();
+                if s.out.is_empty() {
+                    self.remove_session(now, id, (Outcome::Ok, Reason::None));
+                    self.events.push_back(Event::Close(ConnId::Session(id)));
+                    return;
+                }
+            }
+            self.account(now, id);
+        }
+        let Some(s) = self.sessions.get(id.0) else {
+            return;
+        };
+        let reads = self.reads(s);
+        if let Some(s) = self.sessions.get_mut(id.0) {
+            if reads && s.paused {
+                self.events.push_back(Event::Read(id));
+            }
+            s.paused = !reads;
+        }
+    }
+
+    /// Whether the session should be read from.
+    pub(crate) fn reads(&self, s: &Session<C>) -> bool {
+        if s.closing || s.eof {
+            return false;
+        }
+        match s.stall {
+            Stall::None => true,
+            Stall::Room => false,
+            Stall::Barrier(_) | Stall::Waiting(_) => s.input.len() < READ_AHEAD,
+        }
+    }
+
+    /// Whether what a session waits for has come.
+    fn may_decode(&self, id: SessionId) -> bool {
+        let Some(s) = self.sessions.get(id.0) else {
+            return false;
+        };
+        if s.closing {
+            return false;
+        }
+        match s.stall {
+            Stall::None => true,
+            Stall::Barrier(key) => self.exchanges.get(key).is_none(),
+            Stall::Waiting(key) => !matches!(
+                self.phase(key),
+                Some(Phase::Asking(..) | Phase::Quiet | Phase::Queued)
+            ),
+            Stall::Room => self.has_room(s),
+        }
+    }
+
+    fn has_room(&self, s: &Session<C>) -> bool {
+        s.open.len() < self.limits().in_flight && s.unread() <= self.limits().soft_mark
+    }
+
+    /// Takes whole frames from the front of `buf` and returns how many bytes they had.
+    fn decode(&mut self, now: Time, id: SessionId, buf: &[u8], shared: Option<&Bytes>) -> usize {
+        let mut at = 0;
+        loop {
+            let Some(s) = self.sessions.get(id.0) else {
+                return buf.len();
+            };
+            if s.closing {
+                return buf.len();
+            }
+            if s.stall != Stall::None {
+                return at;
+            }
+            if !self.has_room(s) {
+                if let Some(s) = self.sessions.get_mut(id.0) {
+                    s.stall = Stall::Room;
+                }
+                return at;
+            }
+            let rest = buf.get(at..).unwrap_or_default();
+            let max = self.ctx.max_frame as usize;
+            let Some(s) = self.sessions.get_mut(id.0) else {
+                return buf.len();
+            };
+            if rest.is_empty() || rest.len() < s.need {
+                return at;
+            }
+            let step = self.codec.decode_request(&mut s.conn, &self.ctx, rest);
+            match step {
+                Ok(Step::Need(n)) => {
+                    if n > max {
+                        self.fault(now, id, TOO_LONG);
+                        return buf.len();
+                    }
+                    // A codec that asks for what it has would never be called again.
+                    s.need = n.max(rest.len() + 1);
+                    return at;
+                }
+                Ok(Step::Skip(n)) => {
+                    s.need = 0;
+                    at += n.clamp(1, rest.len());
+                }
+                Ok(Step::Frame(meta, _) | Step::Reject(meta, _)) if meta.len as usize > max => {
+                    self.fault(now, id, TOO_LONG);
+                    return buf.len();
+                }
+                Ok(Step::Frame(meta, _) | Step::Reject(meta, _))
+                    if meta.len as usize > rest.len() =>
+                {
+                    s.need = meta.len as usize;
+                    return at;
+                }
+                Ok(Step::Frame(meta, tag)) => {
+                    s.need = 0;
+                    let len = (meta.len as usize).max(1);
+                    let frame = rest.get(..len).unwrap_or(rest);
+                    let piece = shared.map(|b| b.slice(at..(at + len).min(b.len())));
+                    at += len;
+                    self.frame(now, id, meta, tag, frame, piece.as_ref());
+                }
+                Ok(Step::Reject(meta, fault)) => {
+                    s.need = 0;
+                    at += (meta.len as usize).max(1);
+                    self.reject(now, id, meta, fault);
+                }
+                Ok(_) => return at,
+                Err(fault) => {
+                    self.fault(now, id, fault);
+                    return buf.len();
+                }
+            }
+        }
+    }
+
+    /// One whole frame.
+    fn frame(
+        &mut self,
+        now: Time,
+        id: SessionId,
+        meta: Meta,
+        tag: C::Tag,
+        frame: &[u8],
+        shared: Option<&Bytes>,
+    ) {
+        match meta.kind {
+            Kind::Request | Kind::Oneway | Kind::Open | Kind::Login | Kind::Control => {
+                let key = self.admit(now, id, meta, tag, frame, shared);
+                let barrier = matches!(meta.kind, Kind::Login | Kind::Control)
+                    || matches!(meta.bind, Bind::Release(_));
+                let ordered = self.traits.ordered || meta.kind == Kind::Open;
+                let parked = matches!(
+                    self.phase(key),
+                    Some(Phase::Asking(..) | Phase::Quiet | Phase::Queued)
+                );
+                if let Some(s) = self.sessions.get_mut(id.0) {
+                    if barrier && self.exchanges.get(key).is_some() {
+                        s.stall = Stall::Barrier(key);
+                    } else if parked && ordered {
+                        s.stall = Stall::Waiting(key);
+                    }
+                }
+            }
+            Kind::Ping => {
+                let key = self.exchange(now, id, meta, tag);
+                self.settle(
+                    now,
+                    key,
+                    (Outcome::Ok, Reason::None),
+                    0,
+                    |codec, conn, q, chain| codec.answer(conn, q, &Answer::Pong, chain.tail()),
+                );
+            }
+            Kind::Data | Kind::End | Kind::Reset => self.stream_frame(now, id, meta, frame, shared),
+            Kind::Pong => {}
+            Kind::GoAway => {
+                if let Some(s) = self.sessions.get_mut(id.0) {
+                    s.leaving = true;
+                }
+                self.wake(id);
+            }
+            _ => self.fault(now, id, UNEXPECTED),
+        }
+    }
+
+    /// A frame that is answered with a fault, at its place.
+    fn reject(&mut self, now: Time, id: SessionId, meta: Meta, fault: Fault) {
+        let key = self.exchange(now, id, meta, C::Tag::default());
+        if let Some(x) = self.exchanges.get_mut(key) {
+            x.series = self.no_route;
+        }
+        self.settle_error(now, key, (fault.outcome, fault.reason), fault.text);
+    }
+
+    /// The connection cannot go on: a last answer, then the end.
+    pub(crate) fn fault(&mut self, now: Time, id: SessionId, fault: Fault) {
+        self.stats.session_ended((fault.outcome, fault.reason));
+        let key = self.exchange(now, id, Meta::frame(Kind::Request, 0), C::Tag::default());
+        self.settle_error(now, key, (fault.outcome, fault.reason), fault.text);
+        if let Some(s) = self.sessions.get_mut(id.0) {
+            s.closing = true;
+            s.input = Vec::new();
+            s.need = 0;
+        }
+        self.wake(id);
+    }
+
+    /// A deadline of a session: it is closed if it was idle since.
+    pub(crate) fn look_at_session(&mut self, now: Time, id: SessionId) {
+        let Some(idle) = self.limits().idle_timeout else {
+            return;
+        };
+        let Some(s) = self.sessions.get(id.0) else {
+            return;
+        };
+        let due = s.active + idle;
+        // Who holds a link listens: a subscriber says nothing for hours.
+        let listens = s.held.iter().any(|h| h.lane != Lane::PerEndpoint);
+        if !s.open.is_empty() || listens {
+            self.timers.at(now + idle, Due::Session(id));
+        } else if due > now {
+            self.timers.at(due, Due::Session(id));
+        } else {
+            self.drop_session(now, id, (Outcome::Timeout, Reason::Idle));
+            self.events.push_back(Event::Close(ConnId::Session(id)));
+        }
+    }
+
+    /// The session is gone: nobody waits for its replies any more.
+    pub(crate) fn drop_session(&mut self, now: Time, id: SessionId, end: End) {
+        let Some(s) = self.sessions.get_mut(id.0) else {
+            return;
+        };
+        s.closing = true;
+        s.out.clear();
+        let open: Vec<_> = s.open.iter().copied().collect();
+        for key in open {
+            self.end_silently(now, key, end);
+        }
+        self.remove_session(now, id, end);
+    }
+
+    fn remove_session(&mut self, now: Time, id: SessionId, end: End) {
+        let Some(s) = self.sessions.remove(id.0) else {
+            return;
+        };
+        self.buffered = self.buffered.saturating_sub(s.counted);
+        self.stats.sessions = self.stats.sessions.saturating_sub(1);
+        if end.0 != Outcome::Ok {
+            self.stats.session_ended(end);
+        }
+        for held in &s.held {
+            self.end_link(now, held.link, (Outcome::Cancelled, Reason::Closed), true);
+        }
+    }
+}
+
+const TOO_LONG: Fault = Fault::too_large(Reason::FrameSize, "the frame is longer than the limit");
+const UNEXPECTED: Fault = Fault::new(
+    Outcome::BadRequest,
+    Reason::Unexpected,
+    "a frame that a client may not send",
+);

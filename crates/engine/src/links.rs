@@ -1,0 +1,654 @@
+//! Links: opening and greeting them, hearing replies, and what follows from their end.
+
+use bytes::Bytes;
+use heptad_core::{
+    Answer, Bind, Codec, Flavour, Greet, Kind, Lane, Meta, Outcome, Question, Reason, Side, Step,
+    Time,
+};
+
+use crate::{
+    ConnId, Engine, Event, LinkId, SessionId,
+    arena::Key,
+    calls::{Attempt, Calls, Outstanding, Role},
+    link::{Link, LinkState, Usage},
+    plan::End,
+    timers::Due,
+};
+
+/// Inputs of at least this size are decoded as shared bytes.
+const SHARE_INPUT: usize = 16 << 10;
+
+impl<C: Codec> Engine<C> {
+    /// Asks the driver to dial; `None` if there is no such endpoint.
+    pub(crate) fn open_link(
+        &mut self,
+        now: Time,
+        pool: usize,
+        endpoint: usize,
+        flavour: Flavour,
+        usage: Usage,
+    ) -> Option<LinkId> {
+        let p = self.pools.get(pool)?;
+        let address = p.endpoints.get(endpoint)?.address.clone();
+        let upstream = p.cluster.upstream.downcast_ref().unwrap_or(&self.upstream);
+        let conn = self.codec.open(Side::Link(upstream), flavour);
+        let calls = Calls::new(self.traits.pairing, p.cluster.links.max_in_flight);
+        let deadline = now + p.cluster.connect_timeout;
+        let id = LinkId(self.links.insert(Link {
+            conn,
+            pool,
+            endpoint,
+            flavour,
+            state: LinkState::Dialing,
+            usage,
+            calls,
+            input: Vec::new(),
+            need: 0,
+            greeting: heptad_core::Chain::default(),
+            out: heptad_core::Chain::default(),
+            dirty: false,
+            jobs: std::collections::VecDeque::new(),
+            draining: false,
+            orphans: 0,
+            since: deadline,
+            heard: now,
+            pinged: None,
+            look: Time::NEVER,
+        }));
+        self.look_at(id, deadline);
+        self.stats.links_dialed += 1;
+        self.stats.links += 1;
+        self.events.push_back(Event::Dial(id, address));
+        Some(id)
+    }
+
+    /// Makes sure that the link is looked at no later than `at`.
+    fn look_at(&mut self, id: LinkId, at: Time) {
+        if let Some(l) = self.links.get_mut(id.0)
+            && at < l.look
+        {
+            l.look = at;
+            self.timers.at(at, Due::Link(id));
+        }
+    }
+
+    /// The driver connected a link.
+    pub(crate) fn connected(&mut self, now: Time, id: LinkId) {
+        let Some(l) = self.links.get_mut(id.0) else {
+            return;
+        };
+        if l.state == LinkState::Dialing {
+            l.state = LinkState::Greeting;
+            l.heard = now;
+            self.greet(now, id, None);
+        }
+    }
+
+    fn greet(&mut self, now: Time, id: LinkId, heard: Option<(&Meta, &[u8])>) {
+        let Some(l) = self.links.get_mut(id.0) else {
+            return;
+        };
+        match self.codec.greet(&mut l.conn, heard, l.greeting.tail()) {
+            Ok(Greet::Ready) => self.link_ready(now, id),
+            Ok(_) => self.link_dirty(id),
+            Err(_) => self.end_link(now, id, (Outcome::ConnectFailed, Reason::Greeting), true),
+        }
+    }
+
+    fn link_ready(&mut self, now: Time, id: LinkId) {
+        let Some(l) = self.links.get_mut(id.0) else {
+            return;
+        };
+        l.state = LinkState::Ready;
+        l.since = now;
+        l.heard = now;
+        l.look = Time::NEVER;
+        let at = (l.pool, l.endpoint);
+        if let Some(e) = self.endpoint_mut(at.0, at.1) {
+            e.recovered();
+        }
+        self.send_jobs(now, id);
+        self.link_dirty(id);
+        // Whoever it was dialed for may be gone.
+        self.free_link(now, id);
+        let links = self.pools.get(at.0).map(|p| p.cluster.links);
+        if let Some(links) = links {
+            self.look_at(id, now + links.ping.unwrap_or(links.idle_timeout));
+        }
+        self.kicks.push_back(at);
+    }
+
+    /// Bytes from an endpoint.
+    pub(crate) fn hear(&mut self, now: Time, id: LinkId, bytes: &[u8]) {
+        let Some(l) = self.links.get_mut(id.0) else {
+            return;
+        };
+        l.heard = now;
+        l.pinged = None;
+        if l.input.is_empty() {
+            let taken = self.read_replies(now, id, bytes, None);
+            if let Some(l) = self.links.get_mut(id.0) {
+                l.input
+                    .extend_from_slice(bytes.get(taken..).unwrap_or_default());
+            }
+        } else {
+            l.input.extend_from_slice(bytes);
+            if l.input.len() < l.need {
+                return;
+            }
+            let input = std::mem::take(&mut l.input);
+            let rest = if input.len() >= SHARE_INPUT {
+                let shared = Bytes::from(input);
+                let taken = self.read_replies(now, id, &shared, Some(&shared));
+                shared.get(taken..).unwrap_or_default().to_vec()
+            } else {
+                let taken = self.read_replies(now, id, &input, None);
+                let mut rest = input;
+                rest.drain(..taken.min(rest.len()));
+                rest
+            };
+            if let Some(l) = self.links.get_mut(id.0) {
+                l.input = if rest.is_empty() { Vec::new() } else { rest };
+            }
+        }
+    }
+
+    /// Takes whole frames from the front of `buf` and returns how many bytes they had.
+    fn read_replies(&mut self, now: Time, id: LinkId, buf: &[u8], shared: Option<&Bytes>) -> usize {
+        let mut at = 0;
+        let max = self.ctx.max_frame as usize;
+        loop {
+            let Some(l) = self.links.get_mut(id.0) else {
+                return buf.len();
+            };
+            let rest = buf.get(at..).unwrap_or_default();
+            if rest.is_empty() || rest.len() < l.need {
+                return at;
+            }
+            let asked = Outstanding {
+                calls: &l.calls,
+                greeting: l.state != LinkState::Ready,
+            };
+            let step = self
+                .codec
+                .decode_reply(&mut l.conn, &asked, &self.ctx, rest);
+            match step {
+                Ok(Step::Need(n)) if n <= max => {
+                    l.need = n.max(rest.len() + 1);
+                    return at;
+                }
+                Ok(Step::Skip(n)) => {
+                    l.need = 0;
+                    at += n.clamp(1, rest.len());
+                }
+                Ok(Step::Frame(meta, ())) if meta.len as usize <= max => {
+                    let len = (meta.len as usize).max(1);
+                    let Some(frame) = rest.get(..len) else {
+                        // A reply is decoded once: codecs say `Need` until it is whole.
+                        self.end_link(now, id, (Outcome::Reset, Reason::Malformed), true);
+                        return buf.len();
+                    };
+                    l.need = 0;
+                    let piece = shared.map(|b| b.slice(at..(at + len).min(b.len())));
+                    at += len;
+                    self.heard_frame(now, id, &meta, frame, piece.as_ref());
+                }
+                Ok(Step::Need(_) | Step::Frame(..)) => {
+                    self.end_link(now, id, (Outcome::TooLarge, Reason::FrameSize), true);
+                    return buf.len();
+                }
+                _ => {
+                    self.end_link(now, id, (Outcome::Reset, Reason::Malformed), true);
+                    return buf.len();
+                }
+            }
+        }
+    }
+
+    fn heard_frame(
+        &mut self,
+        now: Time,
+        id: LinkId,
+        meta: &Meta,
+        frame: &[u8],
+        shared: Option<&Bytes>,
+    ) {
+        let Some(l) = self.links.get_mut(id.0) else {
+            return;
+        };
+        if l.state != LinkState::Ready {
+            return self.greet(now, id, Some((meta, frame)));
+        }
+        match meta.kind {
+            Kind::Ping => {
+                let question = Question::new(meta, C::Tag::default());
+                let mark = l.out.mark();
+                let pong = self
+                    .codec
+                    .answer(&mut l.conn, &question, &Answer::Pong, l.out.tail());
+                if pong.is_err() {
+                    l.out.rollback(mark);
+                }
+                self.link_dirty(id);
+            }
+            Kind::GoAway => self.drain_link(now, id),
+            Kind::Push => self.push(now, id, meta, frame, shared),
+            Kind::Data => self.stream_data(now, id, meta, frame, shared),
+            Kind::Reply | Kind::End | Kind::Reset | Kind::Pong => {
+                let Some(attempt) = l.calls.take(meta.id) else {
+                    if self.in_order() {
+                        // A reply that nobody asked for: whatever comes next would be taken for
+                        // the reply to another request.
+                        self.end_link(now, id, (Outcome::Reset, Reason::Unexpected), true);
+                    }
+                    self.stats.late_replies += 1;
+                    return;
+                };
+                self.heard_reply(now, id, attempt, meta, frame, shared);
+            }
+            _ => self.end_link(now, id, (Outcome::Reset, Reason::Unexpected), true),
+        }
+    }
+
+    fn heard_reply(
+        &mut self,
+        now: Time,
+        id: LinkId,
+        attempt: Attempt<C::Tag>,
+        meta: &Meta,
+        frame: &[u8],
+        shared: Option<&Bytes>,
+    ) {
+        if let Role::Part {
+            session,
+            exchange,
+            part,
+        } = attempt.role
+        {
+            self.attempt_over(id, session, attempt.orphaned.is_some());
+            if attempt.orphaned.is_some() || self.exchanges.get(exchange).is_none() {
+                self.stats.late_replies += 1;
+            } else {
+                self.reply(now, exchange, part, meta, frame, shared);
+            }
+            if let Bind::Release(lane) = meta.bind {
+                self.release(now, session, lane);
+            }
+            self.wake(session);
+        }
+        self.free_link(now, id);
+        let Some(l) = self.links.get(id.0) else {
+            return;
+        };
+        let at = (l.pool, l.endpoint);
+        if l.draining && l.calls.is_empty() && l.jobs.is_empty() {
+            self.end_link(now, id, (Outcome::Draining, Reason::None), true);
+        }
+        if self.has_waiting(at) {
+            self.kicks.push_back(at);
+        }
+    }
+
+    /// An attempt has ended: the endpoint's and the session's counts of it.
+    fn attempt_over(&mut self, id: LinkId, session: SessionId, orphaned: bool) {
+        let Some(l) = self.links.get_mut(id.0) else {
+            return;
+        };
+        if orphaned {
+            l.orphans = l.orphans.saturating_sub(1);
+        }
+        let at = (l.pool, l.endpoint);
+        if let Some(e) = self.endpoint_mut(at.0, at.1) {
+            e.in_flight = e.in_flight.saturating_sub(1);
+        }
+        self.session_left(session, id);
+    }
+
+    fn session_left(&mut self, session: SessionId, link: LinkId) {
+        let ordered = self.traits.ordered;
+        if let Some(s) = self.sessions.get_mut(session.0) {
+            if ordered {
+                s.ended_via(link);
+            } else {
+                s.attempts = s.attempts.saturating_sub(1);
+            }
+        }
+        self.wake(session);
+    }
+
+    /// A frame was not sent after all, or needs no reply.
+    pub(crate) fn left_link(&mut self, key: Key, link: LinkId) {
+        if let Some(x) = self.exchanges.get(key) {
+            let session = x.session;
+            self.session_left(session, link);
+        }
+    }
+
+    /// Gives a link of one exchange's own back once that exchange is done.
+    pub(crate) fn free_link(&mut self, now: Time, id: LinkId) {
+        let Some(l) = self.links.get_mut(id.0) else {
+            return;
+        };
+        let done = l.calls.is_empty() && l.jobs.is_empty() && l.state == LinkState::Ready;
+        if !matches!(l.usage, Usage::Own(_, None)) || !done {
+            return;
+        }
+        let retired = self.pools.get(l.pool).is_none_or(|p| p.retired);
+        if l.draining || retired || !self.codec.reusable(&l.conn) {
+            return self.end_link(now, id, (Outcome::Ok, Reason::None), true);
+        }
+        l.usage = Usage::Idle;
+        l.since = now;
+        let at = (l.pool, l.endpoint);
+        let idle = self.pools.get(at.0).map(|p| p.cluster.links.idle_timeout);
+        if let Some(e) = self.endpoint_mut(at.0, at.1) {
+            e.idle.push(id);
+        }
+        if let Some(idle) = idle {
+            self.look_at(id, now + idle);
+        }
+        self.kicks.push_back(at);
+    }
+
+    /// A reply released the links that a session held on a lane.
+    fn release(&mut self, now: Time, id: SessionId, lane: Lane) {
+        let Some(s) = self.sessions.get_mut(id.0) else {
+            return;
+        };
+        let mut freed = Vec::new();
+        s.held.retain(|h| {
+            if h.lane == lane {
+                freed.push(h.link);
+            }
+            h.lane != lane
+        });
+        for link in freed {
+            if let Some(l) = self.links.get_mut(link.0) {
+                l.usage = Usage::Own(id, None);
+            }
+            self.free_link(now, link);
+        }
+    }
+
+    /// Sent without being asked: for the session that has the link to itself.
+    fn push(&mut self, now: Time, id: LinkId, meta: &Meta, frame: &[u8], shared: Option<&Bytes>) {
+        let owner = match self.links.get(id.0).map(|l| l.usage) {
+            Some(Usage::Own(session, _)) => Some(session),
+            _ => None,
+        };
+        match owner {
+            Some(session) if self.sessions.get(session.0).is_some() => {
+                self.to_session(now, session, C::Tag::default(), meta, None, frame, shared);
+            }
+            _ => self.stats.pushes_dropped += 1,
+        }
+    }
+
+    /// A frame of an open stream, from the endpoint.
+    fn stream_data(
+        &mut self,
+        now: Time,
+        id: LinkId,
+        meta: &Meta,
+        frame: &[u8],
+        shared: Option<&Bytes>,
+    ) {
+        let attempt = self
+            .links
+            .get(id.0)
+            .and_then(|l| l.calls.get(meta.id))
+            .copied();
+        let found = attempt.and_then(|a| match a.role {
+            Role::Part {
+                exchange, session, ..
+            } => {
+                let x = self.exchanges.get_mut(exchange)?;
+                // The stream has begun to answer: from here on it may take its time.
+                x.deadline = Time::NEVER;
+                Some((session, x.meta.id, a.tag))
+            }
+            _ => None,
+        });
+        match found {
+            Some((session, client, tag)) => {
+                self.to_session(now, session, tag, meta, Some(client), frame, shared);
+            }
+            None => self.stats.late_replies += 1,
+        }
+    }
+
+    /// No new attempts on this link; it ends with its last one.
+    pub(crate) fn drain_link(&mut self, now: Time, id: LinkId) {
+        let Some(l) = self.links.get_mut(id.0) else {
+            return;
+        };
+        l.draining = true;
+        let (pool, endpoint, flavour) = (l.pool, l.endpoint, l.flavour);
+        let (usage, done) = (l.usage, l.calls.is_empty() && l.jobs.is_empty());
+        if let Usage::Shared(slot) = usage {
+            self.leave_slot(id, pool, endpoint, flavour, slot);
+        }
+        if done && !matches!(usage, Usage::Own(_, Some(_))) {
+            self.end_link(now, id, (Outcome::Draining, Reason::None), true);
+        }
+    }
+
+    fn leave_slot(
+        &mut self,
+        id: LinkId,
+        pool: usize,
+        endpoint: usize,
+        flavour: Flavour,
+        slot: usize,
+    ) {
+        let of = self
+            .pools
+            .get(pool)
+            .map_or(1, |p| p.cluster.links.per_endpoint.max(1));
+        if let Some(e) = self.endpoint_mut(pool, endpoint)
+            && e.slot(flavour, slot) == Some(id)
+        {
+            e.set_slot(flavour, slot, of, None);
+        }
+    }
+
+    /// The end of a link: settles its own attempts and nothing else. `close`: the driver does not
+    /// know yet.
+    pub(crate) fn end_link(&mut self, now: Time, id: LinkId, end: End, close: bool) {
+        let Some(l) = self.links.remove(id.0) else {
+            return;
+        };
+        if close {
+            self.events.push_back(Event::Close(ConnId::Link(id)));
+        }
+        self.stats.links = self.stats.links.saturating_sub(1);
+        self.stats.link_ended(end);
+        let (pool, endpoint) = (l.pool, l.endpoint);
+        match l.usage {
+            Usage::Shared(slot) => self.leave_slot(id, pool, endpoint, l.flavour, slot),
+            Usage::Own(..) | Usage::Idle => {
+                if let Some(e) = self.endpoint_mut(pool, endpoint) {
+                    e.own = e.own.saturating_sub(1);
+                    e.idle.retain(|other| *other != id);
+                }
+            }
+        }
+        let mut retry = None;
+        if let Some(e) = self.endpoint_mut(pool, endpoint) {
+            let attempts = l
+                .calls
+                .iter()
+                .filter(|a| matches!(a.role, Role::Part { .. }))
+                .count();
+            e.in_flight = e
+                .in_flight
+                .saturating_sub(u32::try_from(attempts).unwrap_or(u32::MAX));
+            if end.0 == Outcome::ConnectFailed {
+                e.failed(now);
+                retry = e.down_until;
+            }
+        }
+        if let Some(at) = retry {
+            self.timers.at(at, Due::Endpoint(pool, endpoint));
+        }
+        for attempt in l.calls.iter() {
+            if let Role::Part {
+                session,
+                exchange,
+                part,
+            } = attempt.role
+            {
+                self.session_left(session, id);
+                if attempt.orphaned.is_none() {
+                    self.fail_part(now, exchange, part, end);
+                }
+            }
+        }
+        for job in l.jobs {
+            self.buffered = self.buffered.saturating_sub(job.frame.len());
+            self.left_link(job.exchange, id);
+            self.fail_part(now, job.exchange, job.part, end);
+        }
+        // What a session kept on a link of its own is lost with it, and the client must know.
+        if let Usage::Own(session, Some(_)) = l.usage
+            && let Some(s) = self.sessions.get_mut(session.0)
+        {
+            s.held.retain(|h| h.link != id);
+            if !s.closing {
+                s.closing = true;
+                self.stats.session_ended((Outcome::Reset, Reason::Closed));
+            }
+            self.wake(session);
+        }
+        self.kicks.push_back((pool, endpoint));
+    }
+
+    /// The client no longer waits for the reply to an attempt.
+    pub(crate) fn orphan(&mut self, now: Time, key: Key, link: LinkId, wire: u64) {
+        let Some(l) = self.links.get_mut(link.0) else {
+            return;
+        };
+        // A frame that has not been sent need not be.
+        if let Some(at) = l.jobs.iter().position(|j| j.exchange == key) {
+            if let Some(job) = l.jobs.remove(at) {
+                self.buffered = self.buffered.saturating_sub(job.frame.len());
+            }
+            self.left_link(key, link);
+            return self.free_link(now, link);
+        }
+        let Some(attempt) = l.calls.find(key, wire) else {
+            return;
+        };
+        if attempt.orphaned.is_some() {
+            return;
+        }
+        attempt.orphaned = Some(now);
+        let tag = attempt.tag;
+        l.orphans += 1;
+        if matches!(l.usage, Usage::Own(_, None)) && l.calls.len() == 1 {
+            // Nobody else is on it: its end tells the endpoint so.
+            return self.end_link(now, link, (Outcome::Cancelled, Reason::None), true);
+        }
+        let mark = l.out.mark();
+        if !self.codec.abandon(&mut l.conn, wire, tag, l.out.tail()) {
+            l.out.rollback(mark);
+        }
+        let (orphans, max) = (l.orphans, l.calls.max());
+        let age = self.pools.get(l.pool).map(|p| p.cluster.links.orphan_age);
+        self.link_dirty(link);
+        if let Some(age) = age {
+            self.look_at(link, now + age);
+        }
+        if !self.in_order() && orphans * 2 > max {
+            self.drain_link(now, link);
+        }
+    }
+
+    /// A deadline of a link.
+    pub(crate) fn look_at_link(&mut self, now: Time, at: Time, id: LinkId) {
+        let Some(l) = self.links.get_mut(id.0) else {
+            return;
+        };
+        if l.look != at {
+            return;
+        }
+        l.look = Time::NEVER;
+        let Some(p) = self.pools.get(l.pool) else {
+            return;
+        };
+        let links = p.cluster.links;
+        if l.state != LinkState::Ready {
+            return self.end_link(
+                now,
+                id,
+                (Outcome::ConnectFailed, Reason::ConnectTimeout),
+                true,
+            );
+        }
+        // The oldest orphan of a link in order holds up everything behind it; with ids, orphans
+        // only hold up a link that is to be closed.
+        let orphaned = match l.calls.oldest() {
+            Some(oldest) => oldest.orphaned,
+            None => l
+                .calls
+                .iter()
+                .filter_map(|a| a.orphaned)
+                .min()
+                .filter(|_| l.draining),
+        };
+        if orphaned.is_some_and(|since| since + links.orphan_age <= now) {
+            return self.end_link(now, id, (Outcome::Reset, Reason::Orphans), true);
+        }
+        let unused = l.calls.is_empty() && l.jobs.is_empty();
+        let may_idle = l.usage == Usage::Idle
+            || (matches!(l.usage, Usage::Shared(_)) && l.flavour != Flavour::default());
+        let idle_since = l.since.max(l.heard);
+        if unused && may_idle && idle_since + links.idle_timeout <= now {
+            return self.end_link(now, id, (Outcome::Ok, Reason::Idle), true);
+        }
+        let mut next = orphaned.map_or(Time::NEVER, |since| since + links.orphan_age);
+        if may_idle {
+            next = next.min((idle_since + links.idle_timeout).max(now + MIN_LOOK));
+        }
+        if let Some(every) = links.ping {
+            if l.pinged.is_some_and(|since| since + every <= now) {
+                return self.end_link(now, id, (Outcome::Reset, Reason::Ping), true);
+            }
+            if l.pinged.is_none() && l.heard + every <= now && !matches!(l.usage, Usage::Own(..)) {
+                self.ping(now, id);
+            }
+            next = next.min(now + every);
+        }
+        if next != Time::NEVER {
+            self.look_at(id, next);
+        }
+    }
+
+    fn ping(&mut self, now: Time, id: LinkId) {
+        let Some(l) = self.links.get_mut(id.0) else {
+            return;
+        };
+        if l.calls.len() >= l.calls.max() {
+            return;
+        }
+        let attempt = Attempt {
+            tag: C::Tag::default(),
+            role: Role::Ping,
+            orphaned: None,
+        };
+        let Some(wire) = l.calls.push(attempt) else {
+            return;
+        };
+        let mark = l.out.mark();
+        if self.codec.ping(&mut l.conn, wire, l.out.tail()) {
+            l.pinged = Some(now);
+            self.link_dirty(id);
+        } else {
+            l.out.rollback(mark);
+            l.calls.undo(wire);
+        }
+    }
+}
+
+/// Links are not looked at more often than this for being idle.
+const MIN_LOOK: std::time::Duration = std::time::Duration::from_millis(10);

@@ -1,0 +1,405 @@
+//! The end of an exchange: exactly once, at its place in the session's order.
+
+use bytes::Bytes;
+use heptad_core::{
+    Answer, Bind, Chain, Codec, Fault, Kind, Meta, Outcome, Part, PartReply, Question, Reason,
+    Rewrite, Splice, Time,
+};
+
+use crate::{
+    Engine, SessionId,
+    arena::Key,
+    exchange::{Fan, FanPart, PartState, Phase, text},
+    plan::End,
+};
+
+/// A recycled part keeps no more than this.
+const KEEP: usize = 16 << 10;
+
+impl<C: Codec> Engine<C> {
+    /// A reply to one part of an exchange.
+    pub(crate) fn reply(
+        &mut self,
+        now: Time,
+        key: Key,
+        part: u32,
+        meta: &Meta,
+        frame: &[u8],
+        shared: Option<&Bytes>,
+    ) {
+        let Some(x) = self.exchanges.get_mut(key) else {
+            return;
+        };
+        if x.phase == Phase::Settled {
+            self.stats.late_replies += 1;
+            return;
+        }
+        if let Some(fan) = &mut x.fan {
+            let Some(p) = fan.parts.get_mut(part as usize) else {
+                return;
+            };
+            p.reply = PartState::Reply(*meta);
+            p.place = None;
+            p.bytes.clear();
+            p.bytes.extend_from_slice(frame);
+            fan.left = fan.left.saturating_sub(1);
+            if fan.left == 0 {
+                self.join(now, key);
+            }
+            return;
+        }
+        x.place = None;
+        let (id, tag, request) = (x.session, x.tag, x.meta);
+        self.filters_reply(now, key, meta.outcome);
+        let stateful = matches!(request.kind, Kind::Login | Kind::Control)
+            || !matches!(request.bind, Bind::Shared);
+        if stateful && let Some(s) = self.sessions.get_mut(id.0) {
+            self.codec.settled(&mut s.conn, tag, meta, frame);
+            self.note_principal(id);
+        }
+        let code = if meta.outcome == Outcome::Ok {
+            0
+        } else {
+            self.stats.code(self.codec.code_name(meta, frame))
+        };
+        let Some(x) = self.exchanges.get(key) else {
+            return;
+        };
+        let headers = x.reply_headers.clone();
+        let whole = (x.of > 1 && request.fan_out == heptad_core::FanOut::Index)
+            .then_some(Part::new(x.endpoint, x.of, &[]));
+        let by_id = !self.in_order();
+        self.settle(
+            now,
+            key,
+            (meta.outcome, Reason::None),
+            code,
+            |codec, conn, q, chain| {
+                let edit = Rewrite::new(
+                    by_id.then_some(q.meta.id),
+                    headers.as_deref().unwrap_or(&[]),
+                )
+                .part(whole);
+                let mut splice = Splice::new(frame, shared, chain);
+                codec.rewrite(conn, meta, q.tag, &edit, &mut splice)
+            },
+        );
+    }
+
+    fn filters_reply(&mut self, now: Time, key: Key, outcome: Outcome) {
+        let Some(x) = self.exchanges.get_mut(key) else {
+            return;
+        };
+        if let Some(chain) = self.chains.get_mut(x.chain as usize) {
+            for (worker, scratch) in chain
+                .workers
+                .iter_mut()
+                .zip(&mut x.scratch)
+                .take(x.filtered)
+            {
+                worker.reply(now, outcome, scratch);
+            }
+        }
+    }
+
+    /// All parts of a fan-out have come: one reply is made of them.
+    pub(crate) fn join(&mut self, now: Time, key: Key) {
+        let Some(x) = self.exchanges.get_mut(key) else {
+            return;
+        };
+        let (id, of, tag, request) = (x.session, x.of, x.tag, x.meta);
+        let Some(fan) = x.fan.take() else { return };
+        let parts: Vec<PartReply<'_>> = fan.active().iter().map(|p| part_reply(p, of)).collect();
+        let failed = parts.iter().find_map(|p| p.reply.err());
+        let code = parts
+            .iter()
+            .find_map(|p| p.reply.ok().filter(|(meta, _)| meta.outcome != Outcome::Ok))
+            .map_or(0, |(meta, frame)| {
+                self.stats.code(self.codec.code_name(meta, frame))
+            });
+        if let (Some(s), Some((meta, frame))) = (
+            self.sessions.get_mut(id.0).filter(|_| {
+                matches!(request.kind, Kind::Login | Kind::Control)
+                    || !matches!(request.bind, Bind::Shared)
+            }),
+            parts
+                .iter()
+                .find_map(|p| p.reply.ok())
+                .filter(|_| failed.is_none()),
+        ) {
+            self.codec.settled(&mut s.conn, tag, meta, frame);
+            self.note_principal(id);
+        }
+        let mut end = (Outcome::Ok, Reason::None);
+        let mut body = std::mem::take(&mut self.scratch);
+        body.clear();
+        let joined = match self.sessions.get_mut(id.0) {
+            Some(s) => self.codec.join(
+                &mut s.conn,
+                &Question::new(&request, tag),
+                &parts,
+                &mut body,
+            ),
+            None => Ok(Outcome::Cancelled),
+        };
+        let failed = failed.map(|(_, reason, _)| reason);
+        drop(parts);
+        self.recycle(fan);
+        match joined {
+            Ok(outcome) => {
+                end.0 = outcome;
+                if let Some(reason) = failed {
+                    end.1 = if reason == Reason::None {
+                        Reason::Partial
+                    } else {
+                        reason
+                    };
+                }
+                self.filters_reply(now, key, outcome);
+                self.settle(now, key, end, code, |_, _, _, chain| {
+                    chain.extend(&body);
+                    Ok(())
+                });
+            }
+            Err(fault) => {
+                self.settle_error(now, key, (fault.outcome, fault.reason), fault.text);
+            }
+        }
+        body.clear();
+        self.scratch = body;
+    }
+
+    fn recycle(&mut self, mut fan: Box<Fan>) {
+        for part in &mut fan.parts {
+            if part.bytes.capacity() > KEEP {
+                part.bytes = Vec::new();
+            }
+        }
+        self.fans.push(fan);
+    }
+
+    /// Ends an exchange with an error answer.
+    pub(crate) fn settle_error(&mut self, now: Time, key: Key, end: End, text: &str) {
+        self.abandon_attempts(now, key);
+        let answer = Answer::Error {
+            outcome: end.0,
+            reason: end.1,
+            text,
+        };
+        self.settle(now, key, end, 0, |codec, conn, question, chain| {
+            codec.answer(conn, question, &answer, chain.tail())
+        });
+    }
+
+    /// Ends an exchange without an answer.
+    pub(crate) fn end_silently(&mut self, now: Time, key: Key, end: End) {
+        self.abandon_attempts(now, key);
+        self.settle(now, key, end, 0, |_, _, _, _| Ok(()));
+    }
+
+    /// The deadline of an exchange has passed.
+    pub(crate) fn expire(&mut self, now: Time, key: Key) {
+        let Some(x) = self.exchanges.get(key) else {
+            return;
+        };
+        if x.phase == Phase::Settled || x.deadline > now {
+            return;
+        }
+        self.settle_end(now, key, (Outcome::Timeout, Reason::Request));
+    }
+
+    /// Nobody waits any more for the replies to an exchange's attempts.
+    fn abandon_attempts(&mut self, now: Time, key: Key) {
+        let Some(x) = self.exchanges.get_mut(key) else {
+            return;
+        };
+        if x.phase == Phase::Settled {
+            return;
+        }
+        self.buffered = self.buffered.saturating_sub(x.frame.len());
+        x.frame = Vec::new();
+        let place = x.place.take();
+        let fan = x.fan.take();
+        // From here on nothing that ends can fail or join this exchange.
+        if let Some((link, wire)) = place {
+            self.orphan(now, key, link, wire);
+        }
+        if let Some(fan) = fan {
+            for (link, wire) in fan.active().iter().filter_map(|p| p.place) {
+                self.orphan(now, key, link, wire);
+            }
+            self.recycle(fan);
+        }
+    }
+
+    /// Ends an exchange: counters, filters, and the reply at its place in the order.
+    pub(crate) fn settle(
+        &mut self,
+        now: Time,
+        key: Key,
+        end: End,
+        code: u16,
+        write: impl FnOnce(&C, &mut C::Conn, &Question<'_, C::Tag>, &mut Chain) -> Result<(), Fault>,
+    ) {
+        let (ordered, hard) = (self.traits.ordered, self.limits().hard_mark);
+        let Some(x) = self.exchanges.get_mut(key) else {
+            return;
+        };
+        if x.phase == Phase::Settled {
+            return;
+        }
+        x.phase = Phase::Settled;
+        let took = x.sent.then(|| now - x.started);
+        self.stats.ended(x.series, x.method, end, code, took);
+        if let Some(series) = self.stats.series.get_mut(x.series as usize) {
+            series.in_flight = series.in_flight.saturating_sub(1);
+        }
+        if let Some(chain) = self.chains.get_mut(x.chain as usize) {
+            chain.live = chain.live.saturating_sub(1);
+            for (worker, scratch) in chain.workers.iter_mut().zip(&x.scratch).take(x.filtered) {
+                worker.done(now, end.0, end.1, *scratch);
+            }
+        }
+        let id = x.session;
+        let Some(s) = self.sessions.get_mut(id.0) else {
+            self.exchanges.remove(key);
+            return;
+        };
+        s.active = now;
+        let slow = s.unread() > hard;
+        let front = !ordered || s.open.front() == Some(&key);
+        let mut chain = std::mem::take(if front { &mut s.out } else { &mut x.ready });
+        let (mark, before) = (chain.mark(), chain.len());
+        let mut broken = false;
+        if !x.meta.quiet && !slow {
+            let question = Question::new(&x.meta, x.tag);
+            broken = write(&self.codec, &mut s.conn, &question, &mut chain).is_err();
+            if broken {
+                chain.rollback(mark);
+            }
+        }
+        if front {
+            s.out = chain;
+        } else {
+            s.ahead += chain.len() - before;
+            x.ready = chain;
+        }
+        if broken {
+            // The protocol cannot say it, so the connection must.
+            s.closing = true;
+            self.stats.session_ended(end);
+        }
+        if slow && !s.closing {
+            return self.cut_off(now, id);
+        }
+        if ordered {
+            self.flush_order(id);
+        } else {
+            self.retire_unordered(id, key);
+        }
+        self.session_dirty(id);
+        self.wake(id);
+    }
+
+    /// A client that does not read is closed at its hard mark, for the others' sake.
+    fn cut_off(&mut self, now: Time, id: SessionId) {
+        self.drop_session(now, id, (Outcome::Overloaded, Reason::SlowReader));
+        self.events
+            .push_back(crate::Event::Close(crate::ConnId::Session(id)));
+    }
+
+    /// Hands out finished replies from the front of the order.
+    fn flush_order(&mut self, id: SessionId) {
+        loop {
+            let Some(s) = self.sessions.get_mut(id.0) else {
+                return;
+            };
+            let Some(&key) = s.open.front() else { return };
+            let Some(x) = self.exchanges.get_mut(key) else {
+                s.open.pop_front();
+                continue;
+            };
+            if x.phase != Phase::Settled {
+                return;
+            }
+            if !x.ready.is_empty() {
+                s.ahead = s.ahead.saturating_sub(x.ready.len());
+                s.out.append(&mut x.ready);
+            }
+            s.open.pop_front();
+            self.forget(key);
+        }
+    }
+
+    fn retire_unordered(&mut self, id: SessionId, key: Key) {
+        let slot = self.exchanges.get(key).map_or(usize::MAX, |x| x.slot);
+        if let Some(s) = self.sessions.get_mut(id.0) {
+            if s.open.get(slot) == Some(&key) {
+                s.open.swap_remove_back(slot);
+                if let Some(moved) = s.open.get(slot).and_then(|k| self.exchanges.get_mut(*k)) {
+                    moved.slot = slot;
+                }
+            }
+            if let Some(x) = self.exchanges.get(key)
+                && x.meta.kind == Kind::Open
+            {
+                s.streams.remove(&x.meta.id);
+            }
+        }
+        self.forget(key);
+    }
+
+    fn forget(&mut self, key: Key) {
+        if let Some(x) = self.exchanges.remove(key) {
+            self.spare.push(x.scratch);
+        }
+    }
+
+    /// Writes a push or a stream frame to a session.
+    #[allow(clippy::too_many_arguments, reason = "one frame, as it came")]
+    pub(crate) fn to_session(
+        &mut self,
+        now: Time,
+        id: SessionId,
+        tag: C::Tag,
+        meta: &Meta,
+        client: Option<u64>,
+        frame: &[u8],
+        shared: Option<&Bytes>,
+    ) {
+        let hard = self.limits().hard_mark;
+        let Some(s) = self.sessions.get_mut(id.0) else {
+            return;
+        };
+        if s.closing {
+            return;
+        }
+        if s.unread() > hard {
+            return self.cut_off(now, id);
+        }
+        let mark = s.out.mark();
+        let mut splice = Splice::new(frame, shared, &mut s.out);
+        let edit = Rewrite::new(client, &[]);
+        if self
+            .codec
+            .rewrite(&s.conn, meta, tag, &edit, &mut splice)
+            .is_err()
+        {
+            s.out.rollback(mark);
+        }
+        self.session_dirty(id);
+    }
+}
+
+fn part_reply(part: &FanPart, of: usize) -> PartReply<'_> {
+    let reply = match &part.reply {
+        PartState::Reply(meta) => Ok((meta, &part.bytes[..])),
+        PartState::Failed(outcome, reason) => Err((*outcome, *reason, text(*outcome, *reason))),
+        PartState::Open => Err((
+            Outcome::Reset,
+            Reason::None,
+            text(Outcome::Reset, Reason::None),
+        )),
+    };
+    PartReply::new(Part::new(part.endpoint, of, &part.picks), reply)
+}
