@@ -29,7 +29,7 @@ pub(super) fn run(middle: Middle) -> Result<Tally, String> {
         tally.note("a stand-in has no metrics");
         return Ok(tally);
     }
-    let server = RedisServer::start(&[])?;
+    let server = RedisServer::start()?;
     let proxy = Proxy::start("redis.yaml", &[server.port])?;
     let io = |e: std::io::Error| e.to_string();
     let mut client = Client::connect(proxy.port).map_err(io)?;

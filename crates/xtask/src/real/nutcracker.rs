@@ -32,7 +32,7 @@ fn placement(middle: Middle, name: &str) -> Result<Tally, String> {
     let mut tally = Tally::default();
     for written_by_nutcracker in [true, false] {
         let servers = (0..3)
-            .map(|_| RedisServer::start(&[]))
+            .map(|_| RedisServer::start())
             .collect::<Result<Vec<_>, _>>()?;
         let ports: Vec<u16> = servers.iter().map(|s| s.port).collect();
         let template = format!("{name}.nutcracker.yml");

@@ -5,7 +5,7 @@ mod process;
 pub(crate) mod resp;
 
 pub(crate) use http::{Metrics, get};
-pub(crate) use process::{Kept, Nutcracker, Proxy, RedisServer, free_port, run_bounded};
+pub(crate) use process::{Kept, Nutcracker, Proxy, RedisServer, run_bounded};
 
 /// What stands between the clients and the servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,18 +31,9 @@ pub(crate) struct Rig {
 impl Rig {
     /// `shards` servers behind the router, or one server where there is none.
     pub(crate) fn start(middle: Middle, shards: usize) -> Result<Self, String> {
-        Self::start_with(middle, shards, "redis.yaml")
-    }
-
-    /// As [`Rig::start`], with another template of `tests/real/config`.
-    pub(crate) fn start_with(
-        middle: Middle,
-        shards: usize,
-        template: &str,
-    ) -> Result<Self, String> {
         let shards = if middle == Middle::Heptad { shards } else { 1 };
         let servers = (0..shards)
-            .map(|_| RedisServer::start(&[]))
+            .map(|_| RedisServer::start())
             .collect::<Result<Vec<_>, _>>()?;
         let Some(first) = servers.first().map(|s| s.port) else {
             return Err("no server".into());
@@ -55,6 +46,11 @@ impl Rig {
             });
         }
         let ports: Vec<u16> = servers.iter().map(|s| s.port).collect();
+        let template = if shards == 1 {
+            "redis.yaml"
+        } else {
+            "redis-three.yaml"
+        };
         let proxy = Proxy::start(template, &ports)?;
         let port = proxy.port;
         Ok(Self {

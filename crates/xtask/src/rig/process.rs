@@ -49,9 +49,13 @@ pub(crate) struct RedisServer {
 
 impl RedisServer {
     /// Starts one and waits until it answers.
-    pub(crate) fn start(more: &[&str]) -> Result<Self, String> {
+    pub(crate) fn start() -> Result<Self, String> {
+        Self::start_on(free_port()?)
+    }
+
+    /// As [`RedisServer::start`], on a given port: in the place of one that was killed.
+    pub(crate) fn start_on(port: u16) -> Result<Self, String> {
         let dir = TempDir::with_prefix("heptad-redis-").map_err(|e| e.to_string())?;
-        let port = free_port()?;
         let program = paths::program("redis-server").ok_or("redis-server is not installed")?;
         let log = dir.path().join("log");
         let child = Command::new(program)
@@ -60,7 +64,6 @@ impl RedisServer {
             .args(["--enable-debug-command", "yes", "--loglevel", "warning"])
             .arg("--dir")
             .arg(dir.path())
-            .args(more)
             .current_dir(dir.path())
             .stdin(Stdio::null())
             .stdout(File::create(&log).map_err(|e| e.to_string())?)
@@ -135,17 +138,6 @@ impl Proxy {
             log,
             _dir: dir,
         })
-    }
-
-    /// Resident memory now, in KiB.
-    pub(crate) fn resident_kib(&self) -> Result<u64, String> {
-        let path = format!("/proc/{}/status", self.process.0.id());
-        let status = std::fs::read_to_string(&path).map_err(|e| format!("{path}: {e}"))?;
-        status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:"))
-            .and_then(|rest| rest.split_whitespace().next()?.parse().ok())
-            .ok_or_else(|| format!("no VmRSS in {path}"))
     }
 
     /// What it printed, for a failure's text.

@@ -24,14 +24,6 @@ pub(crate) enum Value {
 }
 
 impl Value {
-    /// The integer, if it is one.
-    pub(crate) fn int(&self) -> Option<i64> {
-        match self {
-            Self::Int(n) => Some(*n),
-            _ => None,
-        }
-    }
-
     /// Whether it is an error reply.
     pub(crate) fn is_error(&self) -> bool {
         matches!(self, Self::Error(_))
