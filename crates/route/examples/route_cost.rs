@@ -1,11 +1,12 @@
-//! Look-ups to be counted: `route_cost <shape> <routes> <row> <look-ups>`.
+//! Look-ups to be counted: `route_cost <shape> <routes> <rows> <look-ups>`.
 //!
 //! Shapes: `service`, `method`, `header` (service and header), `methods` (one service, rules by
 //! method), `prefix`, `suffix`, `nets`, `default` (service, and a last rule for everything).
-//! Rows: `first`, `last`, `miss`. The look-ups run in a function of their own, `lookups`, for
-//! `valgrind --tool=callgrind --toggle-collect='*lookups*'`; one look-up has run before, so that the
-//! scratch is warm. With the further argument `alloc` each look-up also allocates, which shows that
-//! a count of allocations counts.
+//! Rows: one or more of `first`, `last` and `miss`, with commas. The look-ups of each row run in one
+//! call of a function of their own, for
+//! `valgrind --tool=callgrind --toggle-collect=route_cost::lookups --dump-after=…`. One look-up has
+//! run before, so that the scratch is warm. With the further argument `alloc` each look-up also
+//! allocates, which shows that a count of allocations counts.
 #![forbid(unsafe_code)]
 
 use std::{env, hint::black_box, net::IpAddr, process::exit};
@@ -98,8 +99,8 @@ fn lookups(
 
 fn main() {
     let args: Vec<String> = env::args().skip(1).collect();
-    let Some((shape, count, row, times, alloc)) = parse(&args) else {
-        eprintln!("usage: route_cost <shape> <routes> first|last|miss <look-ups> [alloc]");
+    let Some((shape, count, rows, times, alloc)) = parse(&args) else {
+        eprintln!("usage: route_cost <shape> <routes> first,last,miss <look-ups> [alloc]");
         exit(2);
     };
     let mut rules: Vec<Expr> = (0..count).filter_map(|i| rule(shape, i)).collect();
@@ -113,29 +114,34 @@ fn main() {
             exit(1);
         }
     };
-    let mut request = request(match row {
-        "first" => 0,
-        "last" => count - 1,
-        _ => 0x00ff_fff0,
-    });
     let mut scratch = Scratch::default();
-    table.find(&mut scratch, &mut request);
-    let found = lookups(&table, &mut scratch, &mut request, times, alloc);
-    match found {
-        Some(rule) => println!("rule {rule}"),
-        None => println!("no rule"),
+    for row in rows {
+        let mut request = request(match row {
+            "first" => 0,
+            "last" => count - 1,
+            _ => MISS,
+        });
+        table.find(&mut scratch, &mut request);
+        match lookups(&table, &mut scratch, &mut request, times, alloc) {
+            Some(rule) => println!("{row}: rule {rule}"),
+            None => println!("{row}: none"),
+        }
     }
 }
 
-fn parse(args: &[String]) -> Option<(&str, u32, &str, u32, bool)> {
-    let [shape, count, row, times, more @ ..] = args else {
+/// A number that no rule has; rules have smaller ones.
+const MISS: u32 = 0x00ff_fff0;
+
+fn parse(args: &[String]) -> Option<(&str, u32, Vec<&str>, u32, bool)> {
+    let [shape, count, rows, times, more @ ..] = args else {
         return None;
     };
-    let count = count
-        .parse()
-        .ok()
-        .filter(|n| (1..=0x00ff_0000).contains(n))?;
+    let count = count.parse().ok().filter(|n| (1..=MISS).contains(n))?;
     rule(shape, 0)?;
-    let row = ["first", "last", "miss"].into_iter().find(|r| r == row)?;
-    Some((shape, count, row, times.parse().ok()?, more == ["alloc"]))
+    let rows: Vec<&str> = rows.split(',').collect();
+    let known = |row: &&str| ["first", "last", "miss"].contains(row);
+    if !rows.iter().all(known) {
+        return None;
+    }
+    Some((shape, count, rows, times.parse().ok()?, more == ["alloc"]))
 }
