@@ -99,10 +99,7 @@ pub enum Value<'a> {
 /// a limit). Not the same as absent: unknown matches every deny rule and no allow rule, through
 /// `not` as well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(
-    clippy::exhaustive_structs,
-    reason = "a word, for codec authors to say"
-)]
+#[allow(clippy::exhaustive_structs, reason = "a word, for codec authors to say")]
 pub struct Unknown;
 
 /// What routes and filters may ask about a request.

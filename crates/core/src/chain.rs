@@ -89,10 +89,7 @@ impl Chain {
     /// Removes the first `n` bytes; `n` must not be more than [`Chain::len`].
     pub fn consume(&mut self, mut n: usize) {
         while n > 0 {
-            let edge = self
-                .shared
-                .front()
-                .map_or(self.flat.len(), |(before, _)| *before);
+            let edge = self.shared.front().map_or(self.flat.len(), |(before, _)| *before);
             let run = edge.saturating_sub(self.done);
             if run > 0 {
                 let step = run.min(n);
@@ -143,14 +140,12 @@ impl Chain {
     pub fn append(&mut self, other: &mut Chain) {
         let mut at = other.done;
         for (before, bytes) in other.shared.drain(..) {
-            self.flat
-                .extend_from_slice(other.flat.get(at..before).unwrap_or_default());
+            self.flat.extend_from_slice(other.flat.get(at..before).unwrap_or_default());
             at = before;
             self.shared_len += bytes.len();
             self.shared.push_back((self.flat.len(), bytes));
         }
-        self.flat
-            .extend_from_slice(other.flat.get(at..).unwrap_or_default());
+        self.flat.extend_from_slice(other.flat.get(at..).unwrap_or_default());
         other.clear();
     }
 

@@ -257,11 +257,7 @@ pub trait Codec: Clone + Send + Sync + Sized + 'static {
         out: &mut Vec<u8>,
     ) -> Result<Outcome, Fault> {
         let _ = (conn, to, parts, out);
-        Err(Fault::new(
-            Outcome::BadRequest,
-            Reason::Unsupported,
-            "cannot be merged",
-        ))
+        Err(Fault::new(Outcome::BadRequest, Reason::Unsupported, "cannot be merged"))
     }
 
     /// The endpoint, of `of` endpoints, of a frame whose fan-out is `Index`.
@@ -304,10 +300,7 @@ pub struct OptionsError {
 impl OptionsError {
     /// An error at a dotted path below the options.
     pub fn new(path: impl Into<String>, message: impl Into<String>) -> Self {
-        Self {
-            path: path.into(),
-            message: message.into(),
-        }
+        Self { path: path.into(), message: message.into() }
     }
 }
 
@@ -353,22 +346,12 @@ pub struct Traits {
 impl Traits {
     /// A multiplexed protocol with ids of `bits` bits: unordered, shared links, 16 MiB frames.
     pub const fn by_id(bits: u32) -> Self {
-        Self {
-            pairing: Pairing::ById { bits },
-            ordered: false,
-            share: true,
-            max_frame: 16 << 20,
-        }
+        Self { pairing: Pairing::ById { bits }, ordered: false, share: true, max_frame: 16 << 20 }
     }
 
     /// A protocol that answers in order: ordered, shared links, 16 MiB frames.
     pub const fn in_order() -> Self {
-        Self {
-            pairing: Pairing::InOrder,
-            ordered: true,
-            share: true,
-            max_frame: 16 << 20,
-        }
+        Self { pairing: Pairing::InOrder, ordered: true, share: true, max_frame: 16 << 20 }
     }
 
     /// Sets [`Traits::max_frame`].
@@ -402,10 +385,7 @@ pub enum Side<'a, U> {
 
 /// What tells shared links apart that must not mix; the codec gives the number its meaning.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[allow(
-    clippy::exhaustive_structs,
-    reason = "a number, for codec authors to build"
-)]
+#[allow(clippy::exhaustive_structs, reason = "a number, for codec authors to build")]
 pub struct Flavour(pub u32);
 
 /// What policy will ask of the frames of a listener, decided when routes are compiled.
@@ -565,11 +545,7 @@ pub struct Rewrite<'a> {
 impl<'a> Rewrite<'a> {
     /// A new id and header edits.
     pub const fn new(id: Option<u64>, headers: &'a [HeaderEdit]) -> Self {
-        Self {
-            id,
-            headers,
-            part: None,
-        }
+        Self { id, headers, part: None }
     }
 
     /// Sets [`Rewrite::part`].

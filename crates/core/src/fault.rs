@@ -18,11 +18,7 @@ pub struct Fault {
 impl Fault {
     /// A fault with all parts given.
     pub const fn new(outcome: Outcome, reason: Reason, text: &'static str) -> Self {
-        Self {
-            outcome,
-            reason,
-            text,
-        }
+        Self { outcome, reason, text }
     }
 
     /// Bytes that are not the protocol.

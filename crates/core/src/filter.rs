@@ -73,10 +73,7 @@ pub struct Refusal {
 impl Refusal {
     /// A refusal.
     pub fn new(outcome: Outcome, text: impl Into<Cow<'static, str>>) -> Self {
-        Self {
-            outcome,
-            text: text.into(),
-        }
+        Self { outcome, text: text.into() }
     }
 }
 
@@ -93,9 +90,6 @@ pub struct Ask {
 impl Ask {
     /// Work for `service`.
     pub fn new(service: impl Into<Cow<'static, str>>, data: Vec<u8>) -> Self {
-        Self {
-            service: service.into(),
-            data,
-        }
+        Self { service: service.into(), data }
     }
 }

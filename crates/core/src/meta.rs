@@ -37,11 +37,7 @@ impl Span {
 
     /// The bytes, or `None` when absent or outside of `frame`.
     pub fn of(self, frame: &[u8]) -> Option<&[u8]> {
-        if self.is_present() {
-            frame.get(self.range())
-        } else {
-            None
-        }
+        if self.is_present() { frame.get(self.range()) } else { None }
     }
 
     /// As a range of offsets.
@@ -185,12 +181,7 @@ impl Meta {
     /// A frame of `len` bytes of the given kind; its head is the whole frame.
     pub fn frame(kind: Kind, len: usize) -> Self {
         let len = u32::try_from(len).unwrap_or(u32::MAX);
-        Self {
-            kind,
-            len,
-            head: len,
-            ..Self::default()
-        }
+        Self { kind, len, head: len, ..Self::default() }
     }
 
     /// A request of `len` bytes.
@@ -200,10 +191,7 @@ impl Meta {
 
     /// A reply of `len` bytes that ended with `outcome`.
     pub fn reply(len: usize, outcome: Outcome) -> Self {
-        Self {
-            outcome,
-            ..Self::frame(Kind::Reply, len)
-        }
+        Self { outcome, ..Self::frame(Kind::Reply, len) }
     }
 
     /// Sets [`Meta::id`].

@@ -41,9 +41,7 @@ impl<'a> Splice<'a> {
             Some(shared) if end - start >= SHARE_FROM && shared.len() >= end => {
                 self.out.push(shared.slice(start..end));
             }
-            _ => self
-                .out
-                .extend(self.frame.get(start..end).unwrap_or_default()),
+            _ => self.out.extend(self.frame.get(start..end).unwrap_or_default()),
         }
     }
 

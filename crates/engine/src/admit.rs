@@ -140,7 +140,6 @@ impl<C: Codec> Engine<C> {
         }
         let pool = x.pool.and_then(|at| self.pools.get(at));
         x.of = pool.map_or(1, |p| p.endpoints.len().max(1));
-        let cluster = pool.map_or(&self.empty, |p| &p.cluster.name).clone();
         // Hashing on an attribute is done now, while the attributes are at hand; all other choices
         // later.
         if let (Some(attr), Some(at)) = (&route.hash_on, x.pool)
@@ -155,10 +154,10 @@ impl<C: Codec> Engine<C> {
             _ => None,
         };
         let stats = &mut self.stats;
-        x.series = *self
-            .series_of
-            .entry((x.route, x.pool))
-            .or_insert_with(|| stats.series(&route.name, &cluster));
+        x.series = *self.series_of.entry((x.route, x.pool)).or_insert_with(|| {
+            let pool = x.pool.and_then(|at| self.pools.get(at));
+            stats.series(&route.name, pool.map_or(&self.empty, |p| &p.cluster.name))
+        });
         if let Some(timeout) = route.timeout
             && meta.wait_ms != u32::MAX
         {
@@ -188,7 +187,7 @@ impl<C: Codec> Engine<C> {
         key
     }
 
-    fn count_in(&mut self, key: Key) {
+    pub(crate) fn count_in(&mut self, key: Key) {
         if let Some(x) = self.exchanges.get(key)
             && let Some(series) = self.stats.series.get_mut(x.series as usize)
         {
@@ -224,10 +223,7 @@ impl<C: Codec> Engine<C> {
                 scratch: &mut self.scratch,
                 unknown: &mut self.stats.unknown_attributes,
             };
-            let worker = self
-                .chains
-                .get_mut(chain)
-                .and_then(|c| c.workers.get_mut(at));
+            let worker = self.chains.get_mut(chain).and_then(|c| c.workers.get_mut(at));
             let (Some(worker), Some(scratch)) = (worker, x.scratch.get_mut(at)) else {
                 return false;
             };
@@ -262,10 +258,7 @@ impl<C: Codec> Engine<C> {
             Phase::Asking(at, t) if t == ticket => Some(at),
             _ => None,
         };
-        let found = self
-            .exchanges
-            .iter()
-            .find_map(|(key, x)| Some((key, asking(x)?)));
+        let found = self.exchanges.iter().find_map(|(key, x)| Some((key, asking(x)?)));
         let Some((key, at)) = found else { return };
         let Some(x) = self.exchanges.get_mut(key) else {
             return;
@@ -286,10 +279,8 @@ impl<C: Codec> Engine<C> {
             scratch: &mut self.scratch,
             unknown: &mut self.stats.unknown_attributes,
         };
-        let worker = self
-            .chains
-            .get_mut(x.chain as usize)
-            .and_then(|chain| chain.workers.get_mut(at));
+        let worker =
+            self.chains.get_mut(x.chain as usize).and_then(|chain| chain.workers.get_mut(at));
         let (Some(worker), Some(scratch)) = (worker, x.scratch.get_mut(at)) else {
             return;
         };
@@ -353,10 +344,7 @@ impl<C: Codec> Engine<C> {
         if x.of <= 1 {
             return Ok(());
         }
-        let held = self
-            .sessions
-            .get(x.session.0)
-            .and_then(|s| s.held(Lane::One, None));
+        let held = self.sessions.get(x.session.0).and_then(|s| s.held(Lane::One, None));
         if x.meta.fan_out == FanOut::Alone {
             return Err((Outcome::BadRequest, Reason::SingleEndpoint));
         }
@@ -378,11 +366,7 @@ impl<C: Codec> Engine<C> {
             crossed |= home.is_some() && at != home;
             home = home.or(at);
         });
-        if crossed {
-            Err((Outcome::BadRequest, Reason::CrossShard))
-        } else {
-            Ok(())
-        }
+        if crossed { Err((Outcome::BadRequest, Reason::CrossShard)) } else { Ok(()) }
     }
 
     /// Keeps a frame until its exchange can go on.

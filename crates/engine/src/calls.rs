@@ -20,11 +20,7 @@ pub(crate) struct Attempt<T> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
     /// A part of an exchange.
-    Part {
-        session: SessionId,
-        exchange: Key,
-        part: u32,
-    },
+    Part { session: SessionId, exchange: Key, part: u32 },
     /// Bytes ahead of a frame: the reply is swallowed.
     Prelude,
     /// A heartbeat of our own.
@@ -57,11 +53,7 @@ impl<T: Copy> Calls<T> {
         match pairing {
             Pairing::ById { bits } => {
                 let bits = bits.clamp(1, 64);
-                let most = if bits >= 32 {
-                    u32::MAX - 1
-                } else {
-                    (1 << bits) - 1
-                };
+                let most = if bits >= 32 { u32::MAX - 1 } else { (1 << bits) - 1 };
                 let max = max.min(most);
                 let low_bits = 32 - max.leading_zeros();
                 let spare = (bits - low_bits.min(bits)).min(32);
@@ -175,7 +167,7 @@ impl<T: Copy> Calls<T> {
         match self {
             // A client that gave up is usually among the youngest.
             Self::InOrder(ring, _) => ring.iter_mut().rev().find(ours),
-            Self::ById(ids) => ids.slots.get_mut(slot?)?.1.as_mut().filter(|a| ours(&a)),
+            Self::ById(ids) => ids.slots.get_mut(slot?)?.1.as_mut().filter(ours),
         }
     }
 
@@ -193,9 +185,7 @@ impl<T: Copy> Calls<T> {
             Self::InOrder(ring, _) => (Some(ring), None),
             Self::ById(ids) => (None, Some(&ids.slots)),
         };
-        ring.into_iter()
-            .flatten()
-            .chain(slots.into_iter().flatten().filter_map(|s| s.1.as_ref()))
+        ring.into_iter().flatten().chain(slots.into_iter().flatten().filter_map(|s| s.1.as_ref()))
     }
 }
 
@@ -224,11 +214,7 @@ mod tests {
     use super::*;
 
     fn attempt(tag: u32) -> Attempt<u32> {
-        Attempt {
-            tag,
-            role: Role::Prelude,
-            orphaned: None,
-        }
+        Attempt { tag, role: Role::Prelude, orphaned: None }
     }
 
     #[test]
@@ -247,11 +233,7 @@ mod tests {
         }
         seen.sort_unstable();
         seen.dedup();
-        assert_eq!(
-            seen.len(),
-            100,
-            "16 bits with 4 slots leave room for generations"
-        );
+        assert_eq!(seen.len(), 100, "16 bits with 4 slots leave room for generations");
     }
 
     #[test]

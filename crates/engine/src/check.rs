@@ -21,10 +21,7 @@ impl<C: Codec> Engine<C> {
             let id = LinkId(key);
             let at = (link.pool, link.endpoint);
             for attempt in link.calls.iter() {
-                if let Role::Part {
-                    session, exchange, ..
-                } = attempt.role
-                {
+                if let Role::Part { session, exchange, .. } = attempt.role {
                     *attempts.entry(session).or_default() += 1;
                     *in_flight.entry(at).or_default() += 1;
                     assert!(
@@ -43,38 +40,25 @@ impl<C: Codec> Engine<C> {
                 link.calls.iter().filter(|a| a.orphaned.is_some()).count(),
                 "orphans are counted"
             );
-            assert!(
-                link.calls.len() <= link.calls.max() + 4096,
-                "a link has a bound"
-            );
+            assert!(link.calls.len() <= link.calls.max() + 4096, "a link has a bound");
             match link.usage {
                 Usage::Shared(slot) => {
                     let e = &self.pools[link.pool].endpoints[link.endpoint];
                     let here = e.slot(link.flavour, slot) == Some(id);
                     assert!(here || link.draining, "a shared link is in its slot");
-                    assert!(
-                        link.jobs.is_empty(),
-                        "a shared link queues in its out-buffer"
-                    );
+                    assert!(link.jobs.is_empty(), "a shared link queues in its out-buffer");
                 }
                 Usage::Idle => {
                     *own.entry(at).or_default() += 1;
                     assert!(link.calls.is_empty() && link.state == LinkState::Ready);
-                    assert!(
-                        self.pools[link.pool].endpoints[link.endpoint]
-                            .idle
-                            .contains(&id)
-                    );
+                    assert!(self.pools[link.pool].endpoints[link.endpoint].idle.contains(&id));
                 }
                 Usage::Own(session, lane) => {
                     *own.entry(at).or_default() += 1;
                     if lane.is_some()
                         && let Some(s) = self.sessions.get(session.0)
                     {
-                        assert!(
-                            s.held.iter().any(|h| h.link == id),
-                            "who holds a link knows it"
-                        );
+                        assert!(s.held.iter().any(|h| h.link == id), "who holds a link knows it");
                     }
                 }
             }
@@ -88,28 +72,17 @@ impl<C: Codec> Engine<C> {
                 attempts.get(&id).copied().unwrap_or(0),
                 "a session's attempts are counted"
             );
-            let ahead: usize = s
-                .open
-                .iter()
-                .filter_map(|k| self.exchanges.get(*k))
-                .map(|x| x.ready.len())
-                .sum();
+            let ahead: usize =
+                s.open.iter().filter_map(|k| self.exchanges.get(*k)).map(|x| x.ready.len()).sum();
             assert_eq!(s.ahead, ahead, "replies ahead of their turn are counted");
             for (at, k) in s.open.iter().enumerate() {
                 let x = self.exchanges.get(*k).expect("what is open exists");
                 assert_eq!(x.session, id);
-                assert!(
-                    self.traits.ordered || x.slot == at,
-                    "an exchange knows its slot"
-                );
+                assert!(self.traits.ordered || x.slot == at, "an exchange knows its slot");
             }
             if self.traits.ordered {
                 let first = s.open.front().and_then(|k| self.phase(*k));
-                assert_ne!(
-                    first,
-                    Some(Phase::Settled),
-                    "a reply whose turn it is was handed out"
-                );
+                assert_ne!(first, Some(Phase::Settled), "a reply whose turn it is was handed out");
                 let mut seen: HashMap<(usize, usize), LinkId> = HashMap::new();
                 for via in &s.via {
                     let other = seen.insert((via.pool, via.endpoint), via.link);
@@ -125,10 +98,7 @@ impl<C: Codec> Engine<C> {
             }
         }
         for (key, x) in self.exchanges.iter() {
-            assert!(
-                self.sessions.get(x.session.0).is_some(),
-                "an exchange has a session"
-            );
+            assert!(self.sessions.get(x.session.0).is_some(), "an exchange has a session");
             let s = &self.sessions.get(x.session.0).expect("just seen");
             assert!(s.open.contains(&key), "an exchange is open in its session");
             if matches!(x.phase, Phase::Queued | Phase::Quiet | Phase::Asking(..)) {
@@ -143,11 +113,7 @@ impl<C: Codec> Engine<C> {
             for (e, endpoint) in pool.endpoints.iter().enumerate() {
                 let at = (p, e);
                 assert_eq!(endpoint.in_flight, in_flight.get(&at).copied().unwrap_or(0));
-                assert_eq!(
-                    endpoint.own,
-                    own.get(&at).copied().unwrap_or(0),
-                    "own links counted"
-                );
+                assert_eq!(endpoint.own, own.get(&at).copied().unwrap_or(0), "own links counted");
             }
         }
     }

@@ -81,13 +81,13 @@ impl<C: Codec> Engine<C> {
             },
         };
         match (one, meta.fan_out) {
-            (Some(endpoint), _) => self.to_one(now, key, pool, endpoint, frame, shared),
+            (Some(endpoint), _) => self.dispatch_one(now, key, pool, endpoint, frame, shared),
             (None, FanOut::All | FanOut::Split) => self.fan_out(now, key, pool, frame, shared),
             _ => self.settle_end(now, key, (Outcome::NoEndpoint, Reason::None)),
         }
     }
 
-    fn to_one(
+    fn dispatch_one(
         &mut self,
         now: Time,
         key: Key,
@@ -140,8 +140,7 @@ impl<C: Codec> Engine<C> {
 
     /// Whether the exchange needs a link that others wait for too.
     fn queues(&self, key: Key, pool: usize, endpoint: usize) -> bool {
-        self.way(key, pool, endpoint)
-            .is_some_and(|way| !matches!(way, Way::Held(_)))
+        self.way(key, pool, endpoint).is_some_and(|way| !matches!(way, Way::Held(_)))
     }
 
     /// Which kind of link an exchange takes to an endpoint.
@@ -203,10 +202,7 @@ impl<C: Codec> Engine<C> {
                 let flavour = self.codec.flavour(&s.conn, &meta);
                 match self.shared_slot(now, pool, endpoint, flavour, id) {
                     Some(link) => s.elsewhere(pool, endpoint, link),
-                    None => s
-                        .via
-                        .iter()
-                        .any(|v| (v.pool, v.endpoint) == (pool, endpoint)),
+                    None => s.via.iter().any(|v| (v.pool, v.endpoint) == (pool, endpoint)),
                 }
             }
         }
@@ -293,12 +289,7 @@ impl<C: Codec> Engine<C> {
                 if let Some(lane) = lane
                     && let Some(s) = self.sessions.get_mut(id.0)
                 {
-                    s.held.push(Held {
-                        lane,
-                        pool,
-                        endpoint,
-                        link,
-                    });
+                    s.held.push(Held { lane, pool, endpoint, link });
                 }
                 Ok(link)
             }
@@ -307,10 +298,7 @@ impl<C: Codec> Engine<C> {
     }
 
     fn slot_number(&self, pool: usize, id: SessionId) -> usize {
-        let slots = self
-            .pools
-            .get(pool)
-            .map_or(1, |p| p.cluster.links.per_endpoint.max(1));
+        let slots = self.pools.get(pool).map_or(1, |p| p.cluster.links.per_endpoint.max(1));
         id.0.index() % slots
     }
 
@@ -338,18 +326,12 @@ impl<C: Codec> Engine<C> {
     ) -> Result<LinkId, NoLink> {
         let slot = self.slot_number(pool, id);
         if let Some(link) = self.shared_slot(now, pool, endpoint, flavour, id) {
-            let most = self
-                .pools
-                .get(pool)
-                .map_or(0, |p| p.cluster.links.max_buffered);
+            let most = self.pools.get(pool).map_or(0, |p| p.cluster.links.max_buffered);
             let room = self.links.get(link.0).is_some_and(|l| l.has_room(most));
             return if room { Ok(link) } else { Err(NoLink::Full) };
         }
         let link = self.dial(now, pool, endpoint, flavour, Usage::Shared(slot))?;
-        let of = self
-            .pools
-            .get(pool)
-            .map_or(1, |p| p.cluster.links.per_endpoint.max(1));
+        let of = self.pools.get(pool).map_or(1, |p| p.cluster.links.per_endpoint.max(1));
         if let Some(e) = self.endpoint_mut(pool, endpoint) {
             e.set_slot(flavour, slot, of, Some(link));
         }
@@ -368,10 +350,7 @@ impl<C: Codec> Engine<C> {
         let usage = Usage::Own(id, lane);
         let most = self.pools.get(pool).map_or(1, |p| p.cluster.links.max);
         let Self { pools, links, .. } = self;
-        let Some(e) = pools
-            .get_mut(pool)
-            .and_then(|p| p.endpoints.get_mut(endpoint))
-        else {
+        let Some(e) = pools.get_mut(pool).and_then(|p| p.endpoints.get_mut(endpoint)) else {
             return Err(NoLink::Down((Outcome::NoEndpoint, Reason::None)));
         };
         let fits = |l: &LinkId| links.get(l.0).is_some_and(|l| l.flavour == flavour);
@@ -405,14 +384,10 @@ impl<C: Codec> Engine<C> {
         usage: Usage,
     ) -> Result<LinkId, NoLink> {
         let down = NoLink::Down((Outcome::ConnectFailed, Reason::None));
-        if self
-            .endpoint_mut(pool, endpoint)
-            .is_none_or(|e| e.is_down(now))
-        {
+        if self.endpoint_mut(pool, endpoint).is_none_or(|e| e.is_down(now)) {
             return Err(down);
         }
-        self.open_link(now, pool, endpoint, flavour, usage)
-            .ok_or(down)
+        self.open_link(now, pool, endpoint, flavour, usage).ok_or(down)
     }
 
     /// Writes a frame to a link, or keeps it until the link is ready.
@@ -447,11 +422,7 @@ impl<C: Codec> Engine<C> {
         {
             let frame = frame.to_vec();
             self.buffered += frame.len();
-            l.jobs.push_back(Job {
-                exchange: key,
-                part,
-                frame,
-            });
+            l.jobs.push_back(Job { exchange: key, part, frame });
             self.place(key, part, link, 0);
             return;
         }
@@ -479,10 +450,7 @@ impl<C: Codec> Engine<C> {
                 return;
             };
             self.buffered = self.buffered.saturating_sub(job.frame.len());
-            let live = self
-                .exchanges
-                .get(job.exchange)
-                .is_some_and(|x| x.phase == Phase::Sent);
+            let live = self.exchanges.get(job.exchange).is_some_and(|x| x.phase == Phase::Sent);
             if live {
                 self.write(now, job.exchange, job.part, link, &job.frame, None);
             }
@@ -511,31 +479,19 @@ impl<C: Codec> Engine<C> {
         let own = !matches!(l.usage, Usage::Shared(_));
         if own {
             let replies =
-                self.codec
-                    .prelude(&mut s.conn, &mut l.conn, &x.meta, x.tag, l.out.tail());
+                self.codec.prelude(&mut s.conn, &mut l.conn, &x.meta, x.tag, l.out.tail());
             for _ in 0..replies {
-                let attempt = Attempt {
-                    tag: C::Tag::default(),
-                    role: Role::Prelude,
-                    orphaned: None,
-                };
+                let attempt =
+                    Attempt { tag: C::Tag::default(), role: Role::Prelude, orphaned: None };
                 l.calls.push(attempt);
             }
         }
         let oneway = x.meta.kind == Kind::Oneway;
-        let role = Role::Part {
-            session: x.session,
-            exchange: key,
-            part,
-        };
+        let role = Role::Part { session: x.session, exchange: key, part };
         let wire = if oneway {
             Some(0)
         } else {
-            l.calls.push(Attempt {
-                tag: x.tag,
-                role,
-                orphaned: None,
-            })
+            l.calls.push(Attempt { tag: x.tag, role, orphaned: None })
         };
         let by_id = !matches!(self.traits.pairing, heptad_core::Pairing::InOrder);
         let mark = l.out.mark();
@@ -554,9 +510,7 @@ impl<C: Codec> Engine<C> {
                     Ok(wire)
                 } else {
                     let mut splice = Splice::new(frame, shared, &mut l.out);
-                    self.codec
-                        .rewrite(&l.conn, &x.meta, x.tag, &edit, &mut splice)
-                        .map(|()| wire)
+                    self.codec.rewrite(&l.conn, &x.meta, x.tag, &edit, &mut splice).map(|()| wire)
                 }
             }
         };
@@ -574,10 +528,7 @@ impl<C: Codec> Engine<C> {
                 if let Some(e) = self.endpoint_mut(pool, endpoint) {
                     e.in_flight += 1;
                 }
-                if self
-                    .exchanges
-                    .get(key)
-                    .is_some_and(|x| x.meta.kind == Kind::Open)
+                if self.exchanges.get(key).is_some_and(|x| x.meta.kind == Kind::Open)
                     && let Some(x) = self.exchanges.get(key)
                     && let Some(s) = self.sessions.get_mut(x.session.0)
                 {
@@ -631,7 +582,7 @@ impl<C: Codec> Engine<C> {
         if fan.used == 1 {
             let endpoint = fan.active().first().map_or(0, |p| p.endpoint);
             self.fans.push(fan);
-            return self.to_one(now, key, pool, endpoint, frame, shared);
+            return self.dispatch_one(now, key, pool, endpoint, frame, shared);
         }
         let blocked = (0..fan.used).any(|i| {
             let endpoint = fan.parts.get(i).map_or(0, |p| p.endpoint);
@@ -656,11 +607,7 @@ impl<C: Codec> Engine<C> {
         shared: Option<&Bytes>,
     ) {
         let mut bytes = std::mem::take(&mut self.bytes);
-        let used = self
-            .exchanges
-            .get(key)
-            .and_then(|x| x.fan.as_ref())
-            .map_or(0, |f| f.used);
+        let used = self.exchanges.get(key).and_then(|x| x.fan.as_ref()).map_or(0, |f| f.used);
         for at in 0..used {
             let Some(x) = self.exchanges.get_mut(key) else {
                 break;
@@ -728,11 +675,7 @@ impl<C: Codec> Engine<C> {
         frame: &[u8],
         shared: Option<&Bytes>,
     ) {
-        let key = self
-            .sessions
-            .get(id.0)
-            .and_then(|s| s.streams.get(&meta.id))
-            .copied();
+        let key = self.sessions.get(id.0).and_then(|s| s.streams.get(&meta.id)).copied();
         let x = key.and_then(|key| self.exchanges.get(key));
         let Some((key, x)) = key.zip(x) else {
             // The stream has just ended at the other side: no fault of the client's.
@@ -746,11 +689,7 @@ impl<C: Codec> Engine<C> {
         let edit = Rewrite::new(Some(wire), &[]);
         let mark = l.out.mark();
         let mut splice = Splice::new(frame, shared, &mut l.out);
-        if self
-            .codec
-            .rewrite(&l.conn, &meta, x.tag, &edit, &mut splice)
-            .is_err()
-        {
+        if self.codec.rewrite(&l.conn, &meta, x.tag, &edit, &mut splice).is_err() {
             l.out.rollback(mark);
         }
         self.link_dirty(link);

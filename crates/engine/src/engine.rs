@@ -42,6 +42,7 @@ pub struct Engine<C: Codec> {
     pub(crate) chains: Vec<FilterChain>,
     pub(crate) tickets: u64,
     pub(crate) rng: fastrand::Rng,
+    pub(crate) hash_seed: u64,
     pub(crate) timers: Timers,
     pub(crate) events: VecDeque<Event>,
     /// Sessions to look at before the input is done.
@@ -54,7 +55,7 @@ pub struct Engine<C: Codec> {
     pub(crate) find: Scratch,
     pub(crate) scratch: Vec<u8>,
     pub(crate) bytes: Vec<u8>,
-    pub(crate) fans: Vec<Box<Fan>>,
+    pub(crate) fans: Vec<Fan>,
     pub(crate) spare: Vec<Vec<u64>>,
 }
 
@@ -87,6 +88,7 @@ impl<C: Codec> Engine<C> {
             chains: Vec::new(),
             tickets: 0,
             rng: fastrand::Rng::with_seed(seed),
+            hash_seed: fastrand::Rng::with_seed(!seed).u64(..),
             timers: Timers::default(),
             events: VecDeque::new(),
             wake: VecDeque::new(),
@@ -127,8 +129,7 @@ impl<C: Codec> Engine<C> {
             });
             pool_of.push(same.unwrap_or_else(|| {
                 let seed = self.rng.u64(..);
-                self.pools
-                    .push(Pool::new(cluster.clone(), self.traits.share, seed));
+                self.pools.push(Pool::new(cluster.clone(), self.traits.share, seed));
                 self.pools.len() - 1
             }));
         }
@@ -138,11 +139,7 @@ impl<C: Codec> Engine<C> {
         self.pool_of = pool_of;
         let seed = &mut self.rng;
         self.chains.push(FilterChain {
-            workers: plan
-                .filters
-                .iter()
-                .map(|f| f.worker(seed.u64(..)))
-                .collect(),
+            workers: plan.filters.iter().map(|f| f.worker(seed.u64(..))).collect(),
             live: 0,
         });
         self.series_of.clear();
@@ -209,14 +206,11 @@ impl<C: Codec> Machine for Engine<C> {
             return None;
         }
         if self.sessions.len() >= self.limits().sessions {
-            self.stats
-                .session_ended((Outcome::Overloaded, Reason::Sessions));
+            self.stats.session_ended((Outcome::Overloaded, Reason::Sessions));
             return None;
         }
-        let conn = self
-            .codec
-            .open(Side::Session, heptad_core::Flavour::default());
-        let id = SessionId(self.sessions.insert(Session::new(conn, peer, now)));
+        let conn = self.codec.open(Side::Session, heptad_core::Flavour::default());
+        let id = SessionId(self.sessions.insert(Session::new(conn, peer, now, self.hash_seed)));
         self.stats.sessions_opened += 1;
         self.stats.sessions += 1;
         if let Some(idle) = self.limits().idle_timeout {
@@ -238,18 +232,13 @@ impl<C: Codec> Machine for Engine<C> {
         // What this client alone waits for, nobody should wait for: a blocked pop would take an
         // element out of a list for a client that is gone.
         let own = s.open.iter().any(|key| {
-            self.exchanges
-                .get(*key)
-                .and_then(|x| x.place)
-                .is_some_and(|(link, _)| {
-                    matches!(
-                        self.links.get(link.0).map(|l| l.usage),
-                        Some(Usage::Own(..))
-                    )
-                })
+            self.exchanges.get(*key).and_then(|x| x.place).is_some_and(|(link, _)| {
+                matches!(self.links.get(link.0).map(|l| l.usage), Some(Usage::Own(..)))
+            })
         });
         if own || !s.held.is_empty() {
             self.drop_session(now, id, (Outcome::Cancelled, Reason::Closed));
+            self.events.push_back(Event::Close(ConnId::Session(id)));
         } else {
             self.wake(id);
         }
@@ -301,16 +290,11 @@ impl<C: Codec> Machine for Engine<C> {
     }
 
     fn next_timeout(&mut self) -> Option<Time> {
-        let Self {
-            exchanges,
-            links,
-            sessions,
-            ..
-        } = self;
+        let Self { exchanges, links, sessions, .. } = self;
         self.timers.next(|at, due| match due {
-            Due::Exchange(key) => exchanges
-                .get(*key)
-                .is_some_and(|x| x.phase != Phase::Settled && x.deadline <= at),
+            Due::Exchange(key) => {
+                exchanges.get(*key).is_some_and(|x| x.phase != Phase::Settled && x.deadline <= at)
+            }
             Due::Link(id) => links.get(id.0).is_some_and(|l| l.look == at),
             Due::Session(id) => sessions.get(id.0).is_some(),
             Due::Endpoint(..) => true,
@@ -364,11 +348,7 @@ impl<C: Codec> Machine for Engine<C> {
                 let Some(l) = self.links.get_mut(id.0) else {
                     return;
                 };
-                let chain = if l.greeting.is_empty() {
-                    &mut l.out
-                } else {
-                    &mut l.greeting
-                };
+                let chain = if l.greeting.is_empty() { &mut l.out } else { &mut l.greeting };
                 let n = n.min(chain.len());
                 chain.consume(n);
                 if l.writable().is_empty() {
@@ -401,11 +381,7 @@ impl<C: Codec> Machine for Engine<C> {
 
     fn drain(&mut self, now: Time) {
         self.draining = true;
-        let all: Vec<SessionId> = self
-            .sessions
-            .iter()
-            .map(|(key, _)| SessionId(key))
-            .collect();
+        let all: Vec<SessionId> = self.sessions.iter().map(|(key, _)| SessionId(key)).collect();
         for id in all {
             let Some(s) = self.sessions.get_mut(id.0) else {
                 continue;
@@ -430,10 +406,7 @@ impl<C: Codec> Machine for Engine<C> {
         let mut rows = Vec::new();
         for (at, pool) in self.pools.iter().enumerate().filter(|(_, p)| !p.retired) {
             for (e, endpoint) in pool.endpoints.iter().enumerate() {
-                let links = self
-                    .links
-                    .iter()
-                    .filter(|(_, l)| (l.pool, l.endpoint) == (at, e));
+                let links = self.links.iter().filter(|(_, l)| (l.pool, l.endpoint) == (at, e));
                 rows.push(EndpointRow {
                     cluster: pool.cluster.name.clone(),
                     address: endpoint.address.clone(),

@@ -40,7 +40,7 @@ pub(crate) struct Exchange<T> {
     pub(crate) of: usize,
     /// Where its attempt is, if it has only one.
     pub(crate) place: Option<(LinkId, u64)>,
-    pub(crate) fan: Option<Box<Fan>>,
+    pub(crate) fan: Option<Fan>,
     /// The frame, while it waits.
     pub(crate) frame: Vec<u8>,
     /// The finished reply, while it waits for its turn.
@@ -97,11 +97,7 @@ impl Fan {
     /// The part for an endpoint; a new one if there is none yet.
     pub(crate) fn part_for(&mut self, endpoint: usize) -> &mut FanPart {
         let used = self.used;
-        let at = self
-            .parts
-            .iter()
-            .take(used)
-            .position(|p| p.endpoint == endpoint);
+        let at = self.parts.iter().take(used).position(|p| p.endpoint == endpoint);
         let at = at.unwrap_or_else(|| {
             if self.parts.len() == used {
                 self.parts.push(FanPart::default());

@@ -30,10 +30,12 @@ impl<C: Codec> Engine<C> {
             return;
         }
         if s.input.is_empty() && self.may_decode(id) {
+            if let Some(s) = self.sessions.get_mut(id.0) {
+                s.stall = Stall::None;
+            }
             let taken = self.decode(now, id, bytes, None);
             if let Some(s) = self.sessions.get_mut(id.0) {
-                s.input
-                    .extend_from_slice(bytes.get(taken..).unwrap_or_default());
+                s.input.extend_from_slice(bytes.get(taken..).unwrap_or_default());
             }
         } else if let Some(s) = self.sessions.get_mut(id.0) {
             s.input.extend_from_slice(bytes);
@@ -44,6 +46,11 @@ impl<C: Codec> Engine<C> {
     /// Looks at a session for which something may have changed.
     pub(crate) fn pump(&mut self, now: Time, id: SessionId) {
         self.go_on_when_quiet(now, id);
+        if self.may_decode(id)
+            && let Some(s) = self.sessions.get_mut(id.0)
+        {
+            s.stall = Stall::None;
+        }
         loop {
             let Some(s) = self.sessions.get(id.0) else {
                 return;
@@ -55,48 +62,24 @@ impl<C: Codec> Engine<C> {
             let Some(s) = self.sessions.get_mut(id.0) else {
                 return;
             };
-            s.stall = Stall::None;
-            let mut input = std::mem::take(&mut s.input);
-            let had = input.len();
-            let taken = if had >= SHARE_INPUT {
+            let input = std::mem::take(&mut s.input);
+            let (taken, rest) = if input.len() >= SHARE_INPUT {
                 let shared = Bytes::from(input);
                 let taken = self.decode(now, id, &shared, Some(&shared));
-                // Unique again unless a frame was shared; then the rest is copied.
-                input = match shared.try_into_mut() {
-                    Ok(own) => own.into(),
-                    Err(shared) => {
-                        let rest = shared.get(taken..).unwrap_or_default().to_vec();
-                        self.put_back(id, rest, 0);
-                        if taken == 0 { break } else { continue }
-                    }
-                };
-                taken
+                (taken, rest_of(shared, taken))
             } else {
-                self.decode(now, id, &input, None)
+                let taken = self.decode(now, id, &input, None);
+                (taken, rest_of_own(input, taken))
             };
-            self.put_back(id, input, taken);
+            if let Some(s) = self.sessions.get_mut(id.0) {
+                s.input = rest;
+            }
             if taken == 0 {
                 break;
             }
         }
         self.account(now, id);
         self.finish_session(now, id);
-    }
-
-    fn put_back(&mut self, id: SessionId, mut input: Vec<u8>, taken: usize) {
-        let Some(s) = self.sessions.get_mut(id.0) else {
-            return;
-        };
-        if taken >= input.len() {
-            // Idle sessions keep no buffer.
-            s.input = Vec::new();
-        } else {
-            input.drain(..taken);
-            if input.capacity() > 2 * input.len() + READ_AHEAD {
-                input.shrink_to_fit();
-            }
-            s.input = input;
-        }
     }
 
     /// Keeps the worker's total of buffered bytes, and its limit.
@@ -112,11 +95,7 @@ impl<C: Codec> Engine<C> {
             self.fault(
                 now,
                 id,
-                Fault::new(
-                    Outcome::Overloaded,
-                    Reason::Buffered,
-                    "too many bytes are buffered",
-                ),
+                Fault::new(Outcome::Overloaded, Reason::Buffered, "too many bytes are buffered"),
             );
         }
     }
@@ -177,10 +156,9 @@ impl<C: Codec> Engine<C> {
         match s.stall {
             Stall::None => true,
             Stall::Barrier(key) => self.exchanges.get(key).is_none(),
-            Stall::Waiting(key) => !matches!(
-                self.phase(key),
-                Some(Phase::Asking(..) | Phase::Quiet | Phase::Queued)
-            ),
+            Stall::Waiting(key) => {
+                !matches!(self.phase(key), Some(Phase::Asking(..) | Phase::Quiet | Phase::Queued))
+            }
             Stall::Room => self.has_room(s),
         }
     }
@@ -293,13 +271,9 @@ impl<C: Codec> Engine<C> {
             }
             Kind::Ping => {
                 let key = self.exchange(now, id, meta, tag);
-                self.settle(
-                    now,
-                    key,
-                    (Outcome::Ok, Reason::None),
-                    0,
-                    |codec, conn, q, chain| codec.answer(conn, q, &Answer::Pong, chain.tail()),
-                );
+                self.settle(now, key, (Outcome::Ok, Reason::None), 0, |codec, conn, q, chain| {
+                    codec.answer(conn, q, &Answer::Pong, chain.tail())
+                });
             }
             Kind::Data | Kind::End | Kind::Reset => self.stream_frame(now, id, meta, frame, shared),
             Kind::Pong => {}
@@ -319,6 +293,7 @@ impl<C: Codec> Engine<C> {
         if let Some(x) = self.exchanges.get_mut(key) {
             x.series = self.no_route;
         }
+        self.count_in(key);
         self.settle_error(now, key, (fault.outcome, fault.reason), fault.text);
     }
 
@@ -379,15 +354,36 @@ impl<C: Codec> Engine<C> {
         if end.0 != Outcome::Ok {
             self.stats.session_ended(end);
         }
+        for key in &s.open {
+            self.exchanges.remove(*key);
+        }
         for held in &s.held {
             self.end_link(now, held.link, (Outcome::Cancelled, Reason::Closed), true);
         }
     }
 }
 
+/// What is left of an input of which some bytes were taken. The buffer is used again unless a frame
+/// in it was shared; connections without leftovers keep none.
+pub(crate) fn rest_of(input: Bytes, taken: usize) -> Vec<u8> {
+    match input.try_into_mut() {
+        Ok(own) => rest_of_own(own.into(), taken),
+        Err(shared) => shared.get(taken..).unwrap_or_default().to_vec(),
+    }
+}
+
+/// As [`rest_of`], for an input that nobody shares.
+pub(crate) fn rest_of_own(mut input: Vec<u8>, taken: usize) -> Vec<u8> {
+    if taken >= input.len() {
+        return Vec::new();
+    }
+    input.drain(..taken);
+    if input.capacity() > 2 * input.len() + READ_AHEAD {
+        input.shrink_to_fit();
+    }
+    input
+}
+
 const TOO_LONG: Fault = Fault::too_large(Reason::FrameSize, "the frame is longer than the limit");
-const UNEXPECTED: Fault = Fault::new(
-    Outcome::BadRequest,
-    Reason::Unexpected,
-    "a frame that a client may not send",
-);
+const UNEXPECTED: Fault =
+    Fault::new(Outcome::BadRequest, Reason::Unexpected, "a frame that a client may not send");

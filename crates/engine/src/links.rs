@@ -128,8 +128,7 @@ impl<C: Codec> Engine<C> {
         if l.input.is_empty() {
             let taken = self.read_replies(now, id, bytes, None);
             if let Some(l) = self.links.get_mut(id.0) {
-                l.input
-                    .extend_from_slice(bytes.get(taken..).unwrap_or_default());
+                l.input.extend_from_slice(bytes.get(taken..).unwrap_or_default());
             }
         } else {
             l.input.extend_from_slice(bytes);
@@ -140,15 +139,13 @@ impl<C: Codec> Engine<C> {
             let rest = if input.len() >= SHARE_INPUT {
                 let shared = Bytes::from(input);
                 let taken = self.read_replies(now, id, &shared, Some(&shared));
-                shared.get(taken..).unwrap_or_default().to_vec()
+                crate::intake::rest_of(shared, taken)
             } else {
                 let taken = self.read_replies(now, id, &input, None);
-                let mut rest = input;
-                rest.drain(..taken.min(rest.len()));
-                rest
+                crate::intake::rest_of_own(input, taken)
             };
             if let Some(l) = self.links.get_mut(id.0) {
-                l.input = if rest.is_empty() { Vec::new() } else { rest };
+                l.input = rest;
             }
         }
     }
@@ -165,13 +162,8 @@ impl<C: Codec> Engine<C> {
             if rest.is_empty() || rest.len() < l.need {
                 return at;
             }
-            let asked = Outstanding {
-                calls: &l.calls,
-                greeting: l.state != LinkState::Ready,
-            };
-            let step = self
-                .codec
-                .decode_reply(&mut l.conn, &asked, &self.ctx, rest);
+            let asked = Outstanding { calls: &l.calls, greeting: l.state != LinkState::Ready };
+            let step = self.codec.decode_reply(&mut l.conn, &asked, &self.ctx, rest);
             match step {
                 Ok(Step::Need(n)) if n <= max => {
                     l.need = n.max(rest.len() + 1);
@@ -223,9 +215,7 @@ impl<C: Codec> Engine<C> {
             Kind::Ping => {
                 let question = Question::new(meta, C::Tag::default());
                 let mark = l.out.mark();
-                let pong = self
-                    .codec
-                    .answer(&mut l.conn, &question, &Answer::Pong, l.out.tail());
+                let pong = self.codec.answer(&mut l.conn, &question, &Answer::Pong, l.out.tail());
                 if pong.is_err() {
                     l.out.rollback(mark);
                 }
@@ -259,12 +249,7 @@ impl<C: Codec> Engine<C> {
         frame: &[u8],
         shared: Option<&Bytes>,
     ) {
-        if let Role::Part {
-            session,
-            exchange,
-            part,
-        } = attempt.role
-        {
+        if let Role::Part { session, exchange, part } = attempt.role {
             self.attempt_over(id, session, attempt.orphaned.is_some());
             if attempt.orphaned.is_some() || self.exchanges.get(exchange).is_none() {
                 self.stats.late_replies += 1;
@@ -378,7 +363,7 @@ impl<C: Codec> Engine<C> {
         };
         match owner {
             Some(session) if self.sessions.get(session.0).is_some() => {
-                self.to_session(now, session, C::Tag::default(), meta, None, frame, shared);
+                self.write_session(now, session, C::Tag::default(), meta, None, frame, shared);
             }
             _ => self.stats.pushes_dropped += 1,
         }
@@ -393,15 +378,9 @@ impl<C: Codec> Engine<C> {
         frame: &[u8],
         shared: Option<&Bytes>,
     ) {
-        let attempt = self
-            .links
-            .get(id.0)
-            .and_then(|l| l.calls.get(meta.id))
-            .copied();
+        let attempt = self.links.get(id.0).and_then(|l| l.calls.get(meta.id)).copied();
         let found = attempt.and_then(|a| match a.role {
-            Role::Part {
-                exchange, session, ..
-            } => {
+            Role::Part { exchange, session, .. } => {
                 let x = self.exchanges.get_mut(exchange)?;
                 // The stream has begun to answer: from here on it may take its time.
                 x.deadline = Time::NEVER;
@@ -411,7 +390,7 @@ impl<C: Codec> Engine<C> {
         });
         match found {
             Some((session, client, tag)) => {
-                self.to_session(now, session, tag, meta, Some(client), frame, shared);
+                self.write_session(now, session, tag, meta, Some(client), frame, shared);
             }
             None => self.stats.late_replies += 1,
         }
@@ -441,10 +420,7 @@ impl<C: Codec> Engine<C> {
         flavour: Flavour,
         slot: usize,
     ) {
-        let of = self
-            .pools
-            .get(pool)
-            .map_or(1, |p| p.cluster.links.per_endpoint.max(1));
+        let of = self.pools.get(pool).map_or(1, |p| p.cluster.links.per_endpoint.max(1));
         if let Some(e) = self.endpoint_mut(pool, endpoint)
             && e.slot(flavour, slot) == Some(id)
         {
@@ -475,14 +451,8 @@ impl<C: Codec> Engine<C> {
         }
         let mut retry = None;
         if let Some(e) = self.endpoint_mut(pool, endpoint) {
-            let attempts = l
-                .calls
-                .iter()
-                .filter(|a| matches!(a.role, Role::Part { .. }))
-                .count();
-            e.in_flight = e
-                .in_flight
-                .saturating_sub(u32::try_from(attempts).unwrap_or(u32::MAX));
+            let attempts = l.calls.iter().filter(|a| matches!(a.role, Role::Part { .. })).count();
+            e.in_flight = e.in_flight.saturating_sub(u32::try_from(attempts).unwrap_or(u32::MAX));
             if end.0 == Outcome::ConnectFailed {
                 e.failed(now);
                 retry = e.down_until;
@@ -492,12 +462,7 @@ impl<C: Codec> Engine<C> {
             self.timers.at(at, Due::Endpoint(pool, endpoint));
         }
         for attempt in l.calls.iter() {
-            if let Role::Part {
-                session,
-                exchange,
-                part,
-            } = attempt.role
-            {
+            if let Role::Part { session, exchange, part } = attempt.role {
                 self.session_left(session, id);
                 if attempt.orphaned.is_none() {
                     self.fail_part(now, exchange, part, end);
@@ -578,23 +543,13 @@ impl<C: Codec> Engine<C> {
         };
         let links = p.cluster.links;
         if l.state != LinkState::Ready {
-            return self.end_link(
-                now,
-                id,
-                (Outcome::ConnectFailed, Reason::ConnectTimeout),
-                true,
-            );
+            return self.end_link(now, id, (Outcome::ConnectFailed, Reason::ConnectTimeout), true);
         }
         // The oldest orphan of a link in order holds up everything behind it; with ids, orphans
         // only hold up a link that is to be closed.
         let orphaned = match l.calls.oldest() {
             Some(oldest) => oldest.orphaned,
-            None => l
-                .calls
-                .iter()
-                .filter_map(|a| a.orphaned)
-                .min()
-                .filter(|_| l.draining),
+            None => l.calls.iter().filter_map(|a| a.orphaned).min().filter(|_| l.draining),
         };
         if orphaned.is_some_and(|since| since + links.orphan_age <= now) {
             return self.end_link(now, id, (Outcome::Reset, Reason::Orphans), true);
@@ -631,11 +586,7 @@ impl<C: Codec> Engine<C> {
         if l.calls.len() >= l.calls.max() {
             return;
         }
-        let attempt = Attempt {
-            tag: C::Tag::default(),
-            role: Role::Ping,
-            orphaned: None,
-        };
+        let attempt = Attempt { tag: C::Tag::default(), role: Role::Ping, orphaned: None };
         let Some(wire) = l.calls.push(attempt) else {
             return;
         };

@@ -46,20 +46,12 @@ pub struct Peer {
 impl Peer {
     /// A peer at an IP address and port.
     pub const fn ip(ip: IpAddr, port: u16) -> Self {
-        Self {
-            ip: Some(ip),
-            port,
-            principal: None,
-        }
+        Self { ip: Some(ip), port, principal: None }
     }
 
     /// A peer without an address (a Unix socket).
     pub const fn local() -> Self {
-        Self {
-            ip: None,
-            port: 0,
-            principal: None,
-        }
+        Self { ip: None, port: 0, principal: None }
     }
 }
 

@@ -48,10 +48,7 @@ impl Pool {
             .spec
             .endpoints
             .iter()
-            .map(|e| Endpoint {
-                address: Arc::from(&*e.address),
-                ..Endpoint::default()
-            })
+            .map(|e| Endpoint { address: Arc::from(&*e.address), ..Endpoint::default() })
             .collect();
         Self {
             balancer: cluster.balancer.fork(seed),
@@ -64,11 +61,7 @@ impl Pool {
 
     /// The endpoint for a key, or any usable one.
     pub(crate) fn pick(&mut self, now: Time, key: Option<&[u8]>) -> Option<usize> {
-        let Self {
-            balancer,
-            endpoints,
-            ..
-        } = self;
+        let Self { balancer, endpoints, .. } = self;
         let load = |i: usize| endpoints.get(i).map_or(u32::MAX, |e| e.in_flight);
         let usable = |i: usize| endpoints.get(i).is_some_and(|e| !e.is_down(now));
         balancer.pick(key, &load, &usable).or_else(|| {
@@ -90,9 +83,7 @@ impl Endpoint {
 
     /// A dial failed.
     pub(crate) fn failed(&mut self, now: Time) {
-        let pause = FIRST_PAUSE
-            .saturating_mul(1 << self.failures.min(16))
-            .min(LONGEST_PAUSE);
+        let pause = FIRST_PAUSE.saturating_mul(1 << self.failures.min(16)).min(LONGEST_PAUSE);
         self.failures = self.failures.saturating_add(1);
         self.down_until = Some(now + pause);
     }
@@ -117,14 +108,10 @@ impl Endpoint {
         of: usize,
         link: Option<LinkId>,
     ) {
-        let at = self
-            .shared
-            .iter()
-            .position(|(f, _)| *f == flavour)
-            .unwrap_or_else(|| {
-                self.shared.push((flavour, vec![None; of]));
-                self.shared.len() - 1
-            });
+        let at = self.shared.iter().position(|(f, _)| *f == flavour).unwrap_or_else(|| {
+            self.shared.push((flavour, vec![None; of]));
+            self.shared.len() - 1
+        });
         if let Some((_, slots)) = self.shared.get_mut(at) {
             if let Some(place) = slots.get_mut(slot) {
                 *place = link;

@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use foldhash::quality::RandomState;
+use foldhash::quality::FixedState;
 use heptad_core::{Chain, Codec, Lane, Time};
 
 use crate::{
@@ -38,7 +38,7 @@ pub(crate) struct Session<C: Codec> {
     pub(crate) held: Vec<Held>,
     pub(crate) stall: Stall,
     /// Open streams by the client's id.
-    pub(crate) streams: HashMap<u64, Key, RandomState>,
+    pub(crate) streams: HashMap<u64, Key, FixedState>,
     /// The client will send no more.
     pub(crate) eof: bool,
     /// Nothing more is decoded; closed once everything was answered and written.
@@ -85,7 +85,8 @@ pub(crate) enum Stall {
 }
 
 impl<C: Codec> Session<C> {
-    pub(crate) fn new(conn: C::Conn, peer: Peer, now: Time) -> Self {
+    /// `seed` keeps clients from choosing stream ids that collide.
+    pub(crate) fn new(conn: C::Conn, peer: Peer, now: Time, seed: u64) -> Self {
         Self {
             conn,
             principal: peer.principal.clone(),
@@ -101,7 +102,7 @@ impl<C: Codec> Session<C> {
             attempts: 0,
             held: Vec::new(),
             stall: Stall::None,
-            streams: HashMap::default(),
+            streams: HashMap::with_hasher(FixedState::with_seed(seed)),
             eof: false,
             closing: false,
             leaving: false,
@@ -130,12 +131,7 @@ impl<C: Codec> Session<C> {
         self.attempts += 1;
         match self.via.iter_mut().find(|v| v.link == link) {
             Some(v) => v.count += 1,
-            None => self.via.push(Via {
-                pool,
-                endpoint,
-                link,
-                count: 1,
-            }),
+            None => self.via.push(Via { pool, endpoint, link, count: 1 }),
         }
     }
 

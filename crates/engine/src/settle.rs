@@ -69,21 +69,12 @@ impl<C: Codec> Engine<C> {
         let whole = (x.of > 1 && request.fan_out == heptad_core::FanOut::Index)
             .then_some(Part::new(x.endpoint, x.of, &[]));
         let by_id = !self.in_order();
-        self.settle(
-            now,
-            key,
-            (meta.outcome, Reason::None),
-            code,
-            |codec, conn, q, chain| {
-                let edit = Rewrite::new(
-                    by_id.then_some(q.meta.id),
-                    headers.as_deref().unwrap_or(&[]),
-                )
+        self.settle(now, key, (meta.outcome, Reason::None), code, |codec, conn, q, chain| {
+            let edit = Rewrite::new(by_id.then_some(q.meta.id), headers.as_deref().unwrap_or(&[]))
                 .part(whole);
-                let mut splice = Splice::new(frame, shared, chain);
-                codec.rewrite(conn, meta, q.tag, &edit, &mut splice)
-            },
-        );
+            let mut splice = Splice::new(frame, shared, chain);
+            codec.rewrite(conn, meta, q.tag, &edit, &mut splice)
+        });
     }
 
     fn filters_reply(&mut self, now: Time, key: Key, outcome: Outcome) {
@@ -91,12 +82,7 @@ impl<C: Codec> Engine<C> {
             return;
         };
         if let Some(chain) = self.chains.get_mut(x.chain as usize) {
-            for (worker, scratch) in chain
-                .workers
-                .iter_mut()
-                .zip(&mut x.scratch)
-                .take(x.filtered)
-            {
+            for (worker, scratch) in chain.workers.iter_mut().zip(&mut x.scratch).take(x.filtered) {
                 worker.reply(now, outcome, scratch);
             }
         }
@@ -114,18 +100,13 @@ impl<C: Codec> Engine<C> {
         let code = parts
             .iter()
             .find_map(|p| p.reply.ok().filter(|(meta, _)| meta.outcome != Outcome::Ok))
-            .map_or(0, |(meta, frame)| {
-                self.stats.code(self.codec.code_name(meta, frame))
-            });
+            .map_or(0, |(meta, frame)| self.stats.code(self.codec.code_name(meta, frame)));
         if let (Some(s), Some((meta, frame))) = (
             self.sessions.get_mut(id.0).filter(|_| {
                 matches!(request.kind, Kind::Login | Kind::Control)
                     || !matches!(request.bind, Bind::Shared)
             }),
-            parts
-                .iter()
-                .find_map(|p| p.reply.ok())
-                .filter(|_| failed.is_none()),
+            parts.iter().find_map(|p| p.reply.ok()).filter(|_| failed.is_none()),
         ) {
             self.codec.settled(&mut s.conn, tag, meta, frame);
             self.note_principal(id);
@@ -134,12 +115,9 @@ impl<C: Codec> Engine<C> {
         let mut body = std::mem::take(&mut self.scratch);
         body.clear();
         let joined = match self.sessions.get_mut(id.0) {
-            Some(s) => self.codec.join(
-                &mut s.conn,
-                &Question::new(&request, tag),
-                &parts,
-                &mut body,
-            ),
+            Some(s) => {
+                self.codec.join(&mut s.conn, &Question::new(&request, tag), &parts, &mut body)
+            }
             None => Ok(Outcome::Cancelled),
         };
         let failed = failed.map(|(_, reason, _)| reason);
@@ -149,11 +127,7 @@ impl<C: Codec> Engine<C> {
             Ok(outcome) => {
                 end.0 = outcome;
                 if let Some(reason) = failed {
-                    end.1 = if reason == Reason::None {
-                        Reason::Partial
-                    } else {
-                        reason
-                    };
+                    end.1 = if reason == Reason::None { Reason::Partial } else { reason };
                 }
                 self.filters_reply(now, key, outcome);
                 self.settle(now, key, end, code, |_, _, _, chain| {
@@ -169,7 +143,7 @@ impl<C: Codec> Engine<C> {
         self.scratch = body;
     }
 
-    fn recycle(&mut self, mut fan: Box<Fan>) {
+    fn recycle(&mut self, mut fan: Fan) {
         for part in &mut fan.parts {
             if part.bytes.capacity() > KEEP {
                 part.bytes = Vec::new();
@@ -181,11 +155,7 @@ impl<C: Codec> Engine<C> {
     /// Ends an exchange with an error answer.
     pub(crate) fn settle_error(&mut self, now: Time, key: Key, end: End, text: &str) {
         self.abandon_attempts(now, key);
-        let answer = Answer::Error {
-            outcome: end.0,
-            reason: end.1,
-            text,
-        };
+        let answer = Answer::Error { outcome: end.0, reason: end.1, text };
         self.settle(now, key, end, 0, |codec, conn, question, chain| {
             codec.answer(conn, question, &answer, chain.tail())
         });
@@ -271,7 +241,8 @@ impl<C: Codec> Engine<C> {
         let mut chain = std::mem::take(if front { &mut s.out } else { &mut x.ready });
         let (mark, before) = (chain.mark(), chain.len());
         let mut broken = false;
-        if !x.meta.quiet && !slow {
+        // A oneway has no place for an answer, not even for a refusal.
+        if !x.meta.quiet && x.meta.kind != Kind::Oneway && !slow {
             let question = Question::new(&x.meta, x.tag);
             broken = write(&self.codec, &mut s.conn, &question, &mut chain).is_err();
             if broken {
@@ -304,8 +275,7 @@ impl<C: Codec> Engine<C> {
     /// A client that does not read is closed at its hard mark, for the others' sake.
     fn cut_off(&mut self, now: Time, id: SessionId) {
         self.drop_session(now, id, (Outcome::Overloaded, Reason::SlowReader));
-        self.events
-            .push_back(crate::Event::Close(crate::ConnId::Session(id)));
+        self.events.push_back(crate::Event::Close(crate::ConnId::Session(id)));
     }
 
     /// Hands out finished replies from the front of the order.
@@ -357,7 +327,7 @@ impl<C: Codec> Engine<C> {
 
     /// Writes a push or a stream frame to a session.
     #[allow(clippy::too_many_arguments, reason = "one frame, as it came")]
-    pub(crate) fn to_session(
+    pub(crate) fn write_session(
         &mut self,
         now: Time,
         id: SessionId,
@@ -380,11 +350,7 @@ impl<C: Codec> Engine<C> {
         let mark = s.out.mark();
         let mut splice = Splice::new(frame, shared, &mut s.out);
         let edit = Rewrite::new(client, &[]);
-        if self
-            .codec
-            .rewrite(&s.conn, meta, tag, &edit, &mut splice)
-            .is_err()
-        {
+        if self.codec.rewrite(&s.conn, meta, tag, &edit, &mut splice).is_err() {
             s.out.rollback(mark);
         }
         self.session_dirty(id);
@@ -395,11 +361,7 @@ fn part_reply(part: &FanPart, of: usize) -> PartReply<'_> {
     let reply = match &part.reply {
         PartState::Reply(meta) => Ok((meta, &part.bytes[..])),
         PartState::Failed(outcome, reason) => Err((*outcome, *reason, text(*outcome, *reason))),
-        PartState::Open => Err((
-            Outcome::Reset,
-            Reason::None,
-            text(Outcome::Reset, Reason::None),
-        )),
+        PartState::Open => Err((Outcome::Reset, Reason::None, text(Outcome::Reset, Reason::None))),
     };
     PartReply::new(Part::new(part.endpoint, of, &part.picks), reply)
 }

@@ -184,12 +184,7 @@ impl Stats {
             let same = |c: &&mut Count| (c.outcome, c.reason, c.code) == (outcome, reason, code);
             match s.counts.iter_mut().find(same) {
                 Some(c) => c.count += 1,
-                None => s.counts.push(Count {
-                    outcome,
-                    reason,
-                    code,
-                    count: 1,
-                }),
+                None => s.counts.push(Count { outcome, reason, code, count: 1 }),
             }
             if let Some(took) = took {
                 s.duration.record(took);
@@ -220,11 +215,7 @@ fn bump(cells: &mut Vec<(Outcome, Reason, u64)>, (outcome, reason): (Outcome, Re
 
 impl MethodSeries {
     fn new(service: &str, method: &str) -> Self {
-        Self {
-            service: service.into(),
-            method: method.into(),
-            outcomes: [0; Outcome::ALL.len()],
-        }
+        Self { service: service.into(), method: method.into(), outcomes: [0; Outcome::ALL.len()] }
     }
 }
 
@@ -244,11 +235,7 @@ const BUCKETS: usize = 32 << SUB_BITS;
 
 impl Default for Histogram {
     fn default() -> Self {
-        Self {
-            counts: vec![0; BUCKETS],
-            count: 0,
-            sum_nanos: 0,
-        }
+        Self { counts: vec![0; BUCKETS], count: 0, sum_nanos: 0 }
     }
 }
 

@@ -38,11 +38,9 @@ impl<C: Codec> Attributes for View<'_, C> {
             Attr::Listener => Some(Value::Bytes(self.plan.listener.as_bytes())),
             Attr::SourceIp => peer.ip.map(Value::Ip),
             Attr::SourcePort => peer.ip.map(|_| Value::Number(u64::from(peer.port))),
-            Attr::SourcePrincipal => self
-                .session
-                .principal
-                .as_ref()
-                .map(|p| Value::Bytes(p.as_bytes())),
+            Attr::SourcePrincipal => {
+                self.session.principal.as_ref().map(|p| Value::Bytes(p.as_bytes()))
+            }
             Attr::DestinationPort => Some(Value::Number(u64::from(self.plan.port))),
             _ => return Err(Unknown),
         })
