@@ -10,15 +10,56 @@
 //! [`MAX_BYTES`], [`MAX_NODES`], [`MAX_DEPTH`].
 #![forbid(unsafe_code)]
 
+mod check;
+mod cross;
+mod de;
+mod dump;
+mod matches;
 mod model;
 mod node;
+mod parse;
+mod plugins;
 mod problem;
+mod read;
+mod scalar;
+mod schema;
+mod shape;
+mod suggest;
+mod table;
 
 pub use model::{
     Action, Address, Admin, Cluster, Filter, Limits, Links, Listener, Log, Model, Route, Share,
 };
 pub use node::Node;
+pub use plugins::{OptionsRule, Plugins};
 pub use problem::{Problem, Problems, Span};
+pub use scalar::ParseAddressError;
+pub use schema::schema;
+
+/// Reads a file's text. `file` is its name, for messages.
+pub fn load(file: &str, text: &str, plugins: &Plugins) -> Result<Model, Problems> {
+    let fail = |list| Problems::new(file, text, list);
+    let (root, mut problems) = parse::parse(text).map_err(|problem| fail(vec![problem]))?;
+    problems.extend(check::check(&root, &table::ROOT, plugins));
+    problems.extend(cross::check(&root, plugins));
+    if !problems.is_empty() {
+        return Err(fail(problems));
+    }
+    // Nothing was wrong, so there is a model; if not, the check missed something.
+    read::model(&root, plugins).ok_or_else(|| {
+        let message = "the file passed every check and cannot be read all the same";
+        fail(vec![root.problem(message, "please report this file")])
+    })
+}
+
+/// Reads any YAML text as a tree, within the same limits; for programs with files of their own.
+pub fn parse_yaml(file: &str, text: &str) -> Result<Node, Problems> {
+    match parse::parse(text) {
+        Ok((root, problems)) if problems.is_empty() => Ok(root),
+        Ok((_, problems)) => Err(Problems::new(file, text, problems)),
+        Err(problem) => Err(Problems::new(file, text, vec![problem])),
+    }
+}
 
 /// Longest file, in bytes.
 pub const MAX_BYTES: usize = 64 << 20;

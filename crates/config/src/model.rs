@@ -47,10 +47,7 @@ pub struct Log {
 
 /// Where something listens or is reached.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-#[allow(
-    clippy::exhaustive_enums,
-    reason = "a caller must know what to do with each kind"
-)]
+#[allow(clippy::exhaustive_enums, reason = "a caller must know what to do with each kind")]
 pub enum Address {
     /// `ip:port`
     Socket(SocketAddr),
@@ -138,10 +135,7 @@ pub struct Route {
 
 /// Where the requests of a route go.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(
-    clippy::exhaustive_enums,
-    reason = "a caller must know what to do with each kind"
-)]
+#[allow(clippy::exhaustive_enums, reason = "a caller must know what to do with each kind")]
 pub enum Action {
     /// To one of these clusters by weight; at least one, and the weights do not sum to 0.
     To(Vec<Share>),

@@ -2,11 +2,13 @@
 //!
 //! Knows YAML's kinds of values and nothing of what they mean to Heptad.
 
+use std::fmt;
+
 use crate::{Problem, Span};
 
 /// A value of the file with its place. The tree is finite, at most
 /// [`MAX_DEPTH`](crate::MAX_DEPTH) deep, and its mappings have no key twice.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Node {
     pub(crate) span: Span,
     pub(crate) value: Value,
@@ -29,6 +31,18 @@ pub(crate) enum Value {
     Text(String),
     List(Vec<Node>),
     Map(Vec<(Key, Node)>),
+}
+
+impl fmt::Debug for Node {
+    /// The place and the kind, never the value: it may be a secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match self.value {
+            Value::List(_) => "a list",
+            Value::Map(_) => "a mapping",
+            _ => "a value",
+        };
+        write!(f, "{kind} at {}:{}", self.span.line, self.span.column)
+    }
 }
 
 impl Node {
@@ -66,6 +80,10 @@ impl Node {
             Value::Text(text) => Some(text),
             _ => None,
         }
+    }
+
+    pub(crate) fn empty_map() -> Self {
+        Self { span: Span::default(), value: Value::Map(Vec::new()) }
     }
 
     pub(crate) fn items(&self) -> &[Self] {

@@ -19,11 +19,7 @@ pub struct Span {
 impl Span {
     /// A place.
     pub const fn new(line: usize, column: usize, width: usize) -> Self {
-        Self {
-            line,
-            column,
-            width,
-        }
+        Self { line, column, width }
     }
 }
 
@@ -42,11 +38,7 @@ pub struct Problem {
 impl Problem {
     /// A problem.
     pub fn new(span: Span, message: impl Into<String>, cure: impl Into<String>) -> Self {
-        Self {
-            span,
-            message: message.into(),
-            cure: cure.into(),
-        }
+        Self { span, message: message.into(), cure: cure.into() }
     }
 }
 
@@ -93,11 +85,7 @@ impl Problems {
             }
             lines.push(current.trim_end_matches('\r').to_owned());
         }
-        Self {
-            file: file.to_owned(),
-            list,
-            lines,
-        }
+        Self { file: file.to_owned(), list, lines }
     }
 
     /// For humans: each problem with file, line, column, the line itself, a caret and the cure; and
@@ -159,11 +147,7 @@ fn window(line: &str, span: Span) -> (String, usize, usize) {
     let chars: Vec<char> = line.chars().map(visible).collect();
     let at = span.column.saturating_sub(1).min(chars.len());
     let width = span.width.min(chars.len() - at);
-    let from = if chars.len() <= SHOWN || at < SHOWN / 2 {
-        0
-    } else {
-        at - SHOWN / 2
-    };
+    let from = if chars.len() <= SHOWN || at < SHOWN / 2 { 0 } else { at - SHOWN / 2 };
     let to = chars.len().min(from + SHOWN);
     let mut shown = String::new();
     let mut before = at - from;
