@@ -44,12 +44,7 @@ fn ip(i: u32) -> IpAddr {
 }
 
 fn request(i: u32) -> Request {
-    Request {
-        service: name(i),
-        method: name(i),
-        header: name(i),
-        ip: ip(i),
-    }
+    Request { service: name(i), method: name(i), header: name(i), ip: ip(i) }
 }
 
 fn rule(shape: &str, i: u32) -> Option<Expr> {
@@ -58,14 +53,10 @@ fn rule(shape: &str, i: u32) -> Option<Expr> {
     Some(match shape {
         "service" | "default" => exact(Attr::Service, name(i)),
         "method" => exact(Attr::Method, name(i)),
-        "header" => Expr::All(vec![
-            exact(Attr::Service, name(i)),
-            exact(header(), name(i)),
-        ]),
-        "methods" => Expr::All(vec![
-            exact(Attr::Protocol, "any".into()),
-            exact(Attr::Method, name(i)),
-        ]),
+        "header" => Expr::All(vec![exact(Attr::Service, name(i)), exact(header(), name(i))]),
+        "methods" => {
+            Expr::All(vec![exact(Attr::Protocol, "any".into()), exact(Attr::Method, name(i))])
+        }
         "prefix" => Expr::Attr(Attr::Service, Text::Prefix(name(i))),
         "suffix" => {
             let tail = name(i).split_off(20);

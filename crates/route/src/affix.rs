@@ -77,11 +77,7 @@ impl Affixes {
             let shorter = within.last().map(|(_, i)| *i);
             let above = shorter.and_then(|i| affixes.get(i as usize));
             let first = above.map_or(u32::MAX, |a| a.first).min(bucket.first());
-            affixes.push(Affix {
-                bucket,
-                shorter,
-                first,
-            });
+            affixes.push(Affix { bucket, shorter, first });
             within.push((text, i));
             search(&lens, |len| {
                 let Some(part) = end.part(text, len) else {
@@ -92,12 +88,7 @@ impl Affixes {
                 true
             });
         }
-        Self {
-            end,
-            lens: lens.into(),
-            marks,
-            affixes: affixes.into(),
-        }
+        Self { end, lens: lens.into(), marks, affixes: affixes.into() }
     }
 
     /// The first rule of all.
@@ -132,11 +123,7 @@ impl Affixes {
 fn search(lens: &[usize], mut longer: impl FnMut(usize) -> bool) {
     let mut rest = lens;
     while let Some((len, above)) = rest.get(rest.len() / 2..).and_then(<[usize]>::split_first) {
-        rest = if longer(*len) {
-            above
-        } else {
-            rest.get(..rest.len() / 2).unwrap_or_default()
-        };
+        rest = if longer(*len) { above } else { rest.get(..rest.len() / 2).unwrap_or_default() };
     }
 }
 

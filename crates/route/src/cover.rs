@@ -52,10 +52,7 @@ pub(crate) struct Cover<'r> {
 
 impl<'r> Cover<'r> {
     fn one(slot: u32, probe: Probe<'r>) -> Self {
-        Self {
-            rank: probe.rank(),
-            atoms: vec![Atom { slot, probe }],
-        }
+        Self { rank: probe.rank(), atoms: vec![Atom { slot, probe }] }
     }
 
     /// The attribute, if this is a list of exact values of a single one.
@@ -139,17 +136,12 @@ fn either(mut parts: Vec<Vec<Cover<'_>>>) -> Vec<Cover<'_>> {
     }
     let Some(first) = parts.first() else {
         // Never true: covered by no atom at all.
-        return vec![Cover {
-            atoms: Vec::new(),
-            rank: 0,
-        }];
+        return vec![Cover { atoms: Vec::new(), rank: 0 }];
     };
     let mut slots: Vec<u32> = first.iter().filter_map(Cover::exact_slot).collect();
     slots.dedup();
-    let mut joint: Vec<_> = slots
-        .iter()
-        .filter_map(|slot| join(&parts, |c| c.exact_slot() == Some(*slot)))
-        .collect();
+    let mut joint: Vec<_> =
+        slots.iter().filter_map(|slot| join(&parts, |c| c.exact_slot() == Some(*slot))).collect();
     if joint.is_empty() {
         joint.extend(join(&parts, |_| true));
     }

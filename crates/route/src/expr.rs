@@ -179,10 +179,7 @@ mod tests {
             (all(&[]), Tri::True),
             (Expr::Attr(Attr::Method, Text::Present(false)), Tri::True),
             (Expr::Attr(Attr::Key, Text::Present(true)), Tri::Unknown),
-            (
-                Expr::Attr(Attr::Key, Text::Not(Box::new(Text::Exact("a".into())))),
-                Tri::Unknown,
-            ),
+            (Expr::Attr(Attr::Key, Text::Not(Box::new(Text::Exact("a".into())))), Tri::Unknown),
         ] {
             assert_eq!(expr.eval(&mut Fixed), expect, "{expr:?}");
         }

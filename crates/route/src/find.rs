@@ -94,13 +94,7 @@ impl<'t, 's, 'a> Find<'t, 's, 'a> {
         attrs: &'a mut dyn Attributes,
     ) -> Self {
         scratch.begin(slots.len());
-        Self {
-            slots,
-            checks,
-            scratch,
-            attrs,
-            best: u32::MAX,
-        }
+        Self { slots, checks, scratch, attrs, best: u32::MAX }
     }
 
     pub(crate) fn run(mut self, root: &'t Node) -> Option<u32> {
@@ -232,11 +226,7 @@ impl<'t, 's, 'a> Find<'t, 's, 'a> {
     }
 
     fn memo(&mut self, slot: u32) -> State {
-        let Scratch {
-            memos,
-            bytes,
-            epoch,
-        } = &mut *self.scratch;
+        let Scratch { memos, bytes, epoch } = &mut *self.scratch;
         let (Some(memo), Some(attr)) =
             (memos.get_mut(slot as usize), self.slots.get(slot as usize))
         else {

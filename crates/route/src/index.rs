@@ -82,7 +82,7 @@ pub(crate) enum Way {
     Affixes(Affixes),
     Nets(Nets),
     Ranges(Ranges),
-    Regexes(Regexes),
+    Regexes(Box<Regexes>),
     /// By there being a value at all.
     Present(Bucket),
     /// Without looking at an attribute.
@@ -149,20 +149,20 @@ impl Entry {
 
 /// Builds the tree; `covers` are those of each rule.
 pub(crate) fn build(covers: &[Vec<Cover<'_>>]) -> Node {
-    let all: Vec<Entry> = (0_u32..)
-        .zip(covers)
-        .map(|(rule, _)| Entry { rule, used: 0 })
-        .collect();
+    let all: Vec<Entry> = (0_u32..).zip(covers).map(|(rule, _)| Entry { rule, used: 0 }).collect();
     Builder { covers }.node(&all)
 }
 
-/// The paths of a node in the making.
+/// Entries by value.
+type By<K> = BTreeMap<K, Vec<Entry>>;
+
+/// The paths of a node in the making: by attribute, then by value.
 #[derive(Default)]
 struct Sorted<'r> {
     exact: BTreeMap<u32, HashMap<u64, Vec<Entry>, Hashed>>,
-    affixes: BTreeMap<(u32, End), BTreeMap<&'r [u8], Vec<Entry>>>,
-    nets: BTreeMap<u32, BTreeMap<IpNet, Vec<Entry>>>,
-    ranges: BTreeMap<u32, BTreeMap<(i64, i64), Vec<Entry>>>,
+    affixes: BTreeMap<(u32, End), By<&'r [u8]>>,
+    nets: BTreeMap<u32, By<IpNet>>,
+    ranges: BTreeMap<u32, By<(i64, i64)>>,
     regexes: BTreeMap<u32, BTreeMap<&'r str, (&'r Pattern, Vec<Entry>)>>,
     present: BTreeMap<u32, Vec<Entry>>,
     always: Vec<Entry>,
@@ -194,9 +194,8 @@ impl<'r> Sorted<'r> {
             }
             Probe::Regex(pattern) => {
                 let patterns = self.regexes.entry(slot).or_default();
-                let (_, bucket) = patterns
-                    .entry(pattern.source())
-                    .or_insert_with(|| (pattern, Vec::new()));
+                let (_, bucket) =
+                    patterns.entry(pattern.source()).or_insert_with(|| (pattern, Vec::new()));
                 bucket
             }
             Probe::Present => self.present.entry(slot).or_default(),
@@ -215,9 +214,7 @@ struct Builder<'c, 'r> {
 impl<'r> Builder<'_, 'r> {
     fn unused(&self, entry: Entry) -> impl Iterator<Item = (u32, &Cover<'r>)> {
         let covers = self.covers.get(entry.rule as usize);
-        (0_u32..)
-            .zip(covers.into_iter().flatten())
-            .filter(move |(i, _)| entry.used >> i & 1 == 0)
+        (0_u32..).zip(covers.into_iter().flatten()).filter(move |(i, _)| entry.used >> i & 1 == 0)
     }
 
     fn bucket(&self, entries: &[Entry]) -> Bucket {
@@ -306,10 +303,8 @@ impl<'r> Builder<'_, 'r> {
     fn finish(&self, sorted: Sorted<'r>) -> Node {
         let mut node = Node::default();
         for (slot, values) in sorted.exact {
-            let buckets: HashMap<u64, Bucket, Hashed> = values
-                .iter()
-                .map(|(hash, entries)| (*hash, self.bucket(entries)))
-                .collect();
+            let buckets: HashMap<u64, Bucket, Hashed> =
+                values.iter().map(|(hash, entries)| (*hash, self.bucket(entries))).collect();
             node.add(slot, first(buckets.values()), Way::Exact(buckets));
         }
         for ((slot, end), texts) in sorted.affixes {
@@ -364,7 +359,8 @@ impl<'r> Builder<'_, 'r> {
             };
             let buckets: Vec<_> = group.iter().map(|(_, e)| self.bucket(e)).collect();
             let first = first(&buckets);
-            node.add(slot, first, Way::Regexes(Regexes { full, buckets }));
+            let regexes = Regexes { full, buckets };
+            node.add(slot, first, Way::Regexes(Box::new(regexes)));
             rest = others;
         }
     }

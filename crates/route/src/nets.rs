@@ -41,19 +41,14 @@ impl Nets {
     pub(crate) fn new(nets: Vec<(IpNet, Bucket)>) -> Self {
         let mut buckets = HashMap::with_hasher(FixedState::with_seed(SEED));
         for (net, bucket) in nets {
-            let len = Len {
-                v6: net.addr().is_ipv6(),
-                host: net.max_prefix_len() - net.prefix_len(),
-            };
+            let len =
+                Len { v6: net.addr().is_ipv6(), host: net.max_prefix_len() - net.prefix_len() };
             buckets.insert((len, len.network(bits(net.addr()))), bucket);
         }
         let mut lens: Vec<Len> = buckets.keys().map(|(len, _)| *len).collect();
         lens.sort_unstable();
         lens.dedup();
-        Self {
-            lens: lens.into(),
-            buckets,
-        }
+        Self { lens: lens.into(), buckets }
     }
 
     /// The buckets of the networks that the address is in.

@@ -52,13 +52,7 @@ impl Pattern {
                  {MAX_AUTOMATON} bytes"
             ))
         })?;
-        Ok(Self {
-            inner: Arc::new(Inner {
-                source: source.into(),
-                prefixes,
-                automaton,
-            }),
-        })
+        Ok(Self { inner: Arc::new(Inner { source: source.into(), prefixes, automaton }) })
     }
 
     /// The text it was compiled from.
@@ -127,9 +121,7 @@ impl Full {
             )
             .build_from_nfa(&nfa)
             .ok()?;
-        let start = dfa
-            .start_state(&start::Config::new().anchored(Anchored::Yes))
-            .ok()?;
+        let start = dfa.start_state(&start::Config::new().anchored(Anchored::Yes)).ok()?;
         Some(Self { dfa, start })
     }
 
@@ -155,11 +147,8 @@ impl Full {
 }
 
 fn parse(source: &str) -> Result<Hir, String> {
-    let config = syntax::Config::new()
-        .unicode(false)
-        .utf8(false)
-        .dot_matches_new_line(true)
-        .nest_limit(64);
+    let config =
+        syntax::Config::new().unicode(false).utf8(false).dot_matches_new_line(true).nest_limit(64);
     syntax::parse_with(source, &config).map_err(|err| {
         let text = err.to_string();
         // A syntax error is drawn over several lines; the last one says what is wrong.

@@ -23,9 +23,8 @@ impl Ranges {
         let ends = |(from, to): &(i64, i64)| (i128::from(*from), i128::from(*to) + 1);
         // A range that ends before it begins has no numbers.
         let ranges = || ranges.iter().filter(|((from, to), _)| from <= to);
-        let mut cuts: Vec<i128> = ranges()
-            .flat_map(|(range, _)| <[i128; 2]>::from(ends(range)))
-            .collect();
+        let mut cuts: Vec<i128> =
+            ranges().flat_map(|(range, _)| <[i128; 2]>::from(ends(range))).collect();
         cuts.sort_unstable();
         cuts.dedup();
 
@@ -51,10 +50,7 @@ impl Ranges {
             entries.dedup_by_key(|e| e.rule());
             (!entries.is_empty()).then(|| bucket(entries))
         });
-        Self {
-            tree: tree.collect(),
-            cuts: cuts.into(),
-        }
+        Self { tree: tree.collect(), cuts: cuts.into() }
     }
 
     /// The first rule of all.

@@ -57,9 +57,7 @@ pub struct InvalidText {
 
 impl InvalidText {
     pub(crate) fn new(message: impl Into<String>) -> Self {
-        Self {
-            message: message.into(),
-        }
+        Self { message: message.into() }
     }
 }
 
@@ -89,9 +87,7 @@ impl Text {
             }
             Attr::SourcePort | Attr::DestinationPort => match text.parse::<u16>() {
                 Ok(port) if port.to_string() == text => Ok(Self::Exact(text.into())),
-                _ => Err(InvalidText::new(format!(
-                    "expected a port (0 to 65535), got {text:?}"
-                ))),
+                _ => Err(InvalidText::new(format!("expected a port (0 to 65535), got {text:?}"))),
             },
             _ => Ok(Self::Exact(text.into())),
         }
@@ -103,7 +99,16 @@ impl Text {
     }
 
     /// Whether the value matches; `None` is an absent one.
+    #[inline]
     pub fn matches(&self, value: Option<Value<'_>>) -> bool {
+        // By far the most frequent question.
+        if let (Self::Exact(text), Some(Value::Bytes(bytes))) = (self, value) {
+            return bytes == text.as_bytes();
+        }
+        self.decide(value)
+    }
+
+    fn decide(&self, value: Option<Value<'_>>) -> bool {
         match self {
             Self::Present(wanted) => value.is_some() == *wanted,
             Self::Not(inner) => !inner.matches(value),
@@ -156,6 +161,7 @@ pub(crate) enum Form<'a> {
 }
 
 impl<'a> Form<'a> {
+    #[inline]
     pub(crate) fn new(value: &Value<'a>) -> Self {
         let mut buf = [0; 48];
         let mut rest = &mut buf[..];
@@ -259,36 +265,12 @@ mod tests {
     #[test]
     fn words_on_text() {
         let n = Some(Value::Number(8080));
-        check(
-            &Text::Exact("8080".into()),
-            &[bytes("8080"), n],
-            &[bytes("808"), bytes(""), None],
-        );
-        check(
-            &Text::Prefix("80".into()),
-            &[bytes("80"), n],
-            &[bytes("8"), None],
-        );
-        check(
-            &Text::Prefix(String::new()),
-            &[bytes(""), bytes("x"), n],
-            &[None],
-        );
-        check(
-            &Text::Suffix("80".into()),
-            &[bytes("80"), n],
-            &[bytes("0"), None],
-        );
-        check(
-            &Text::Contains("08".into()),
-            &[bytes("1081"), n],
-            &[bytes("80"), None],
-        );
-        check(
-            &Text::Contains(String::new()),
-            &[bytes(""), ip("::1")],
-            &[None],
-        );
+        check(&Text::Exact("8080".into()), &[bytes("8080"), n], &[bytes("808"), bytes(""), None]);
+        check(&Text::Prefix("80".into()), &[bytes("80"), n], &[bytes("8"), None]);
+        check(&Text::Prefix(String::new()), &[bytes(""), bytes("x"), n], &[None]);
+        check(&Text::Suffix("80".into()), &[bytes("80"), n], &[bytes("0"), None]);
+        check(&Text::Contains("08".into()), &[bytes("1081"), n], &[bytes("80"), None]);
+        check(&Text::Contains(String::new()), &[bytes(""), ip("::1")], &[None]);
         check(&Text::Present(true), &[bytes(""), n], &[None]);
         check(&Text::Present(false), &[None], &[bytes(""), n]);
         check(&Text::Any(vec![]), &[], &[bytes(""), None]);
@@ -304,16 +286,8 @@ mod tests {
             &[bytes("abc"), bytes("xa"), bytes(""), None],
         );
         check(&Text::regex("").unwrap(), &[bytes("")], &[bytes("x"), None]);
-        check(
-            &Text::regex("(?x) a b # comment").unwrap(),
-            &[bytes("ab")],
-            &[bytes("a b")],
-        );
-        check(
-            &Text::regex(r"^\w+\b$").unwrap(),
-            &[bytes("ab")],
-            &[bytes("a b"), bytes("é")],
-        );
+        check(&Text::regex("(?x) a b # comment").unwrap(), &[bytes("ab")], &[bytes("a b")]);
+        check(&Text::regex(r"^\w+\b$").unwrap(), &[bytes("ab")], &[bytes("a b"), bytes("é")]);
         let raw = Some(Value::Bytes(&[0xff, 0x00]));
         check(&Text::regex(r"..").unwrap(), &[raw], &[]);
         check(&Text::regex(r"\xff\x00").unwrap(), &[raw], &[]);
@@ -324,12 +298,7 @@ mod tests {
         let max = Some(Value::Number(u64::MAX));
         check(
             &Text::Range { from: -5, to: 10 },
-            &[
-                bytes("-5"),
-                bytes("10"),
-                bytes("007"),
-                Some(Value::Number(10)),
-            ],
+            &[bytes("-5"), bytes("10"), bytes("007"), Some(Value::Number(10))],
             &[
                 bytes("-6"),
                 bytes("11"),
@@ -346,10 +315,7 @@ mod tests {
             ],
         );
         check(
-            &Text::Range {
-                from: i64::MIN,
-                to: i64::MAX,
-            },
+            &Text::Range { from: i64::MIN, to: i64::MAX },
             &[bytes("9223372036854775807"), bytes("-9223372036854775808")],
             &[bytes("9223372036854775808"), max],
         );
@@ -371,11 +337,7 @@ mod tests {
         check(&net("10.1.2.3"), &[ip("10.1.2.3")], &[ip("10.1.2.4")]);
         check(&net("10.1.2.3/8"), &[ip("10.200.0.1")], &[]);
         check(&net("::/0"), &[ip("::1")], &[ip("10.1.2.3")]);
-        check(
-            &Text::Prefix("10.1.".into()),
-            &[ip("::ffff:10.1.2.3")],
-            &[ip("::1")],
-        );
+        check(&Text::Prefix("10.1.".into()), &[ip("::ffff:10.1.2.3")], &[ip("::1")]);
     }
 
     #[test]
@@ -393,9 +355,6 @@ mod tests {
             let err = Text::exact_for(&attr, text).unwrap_err();
             assert!(err.message.contains("expected"), "{err}");
         }
-        assert_eq!(
-            Text::exact_for(&Attr::DestinationPort, "80"),
-            Ok(Text::Exact("80".into()))
-        );
+        assert_eq!(Text::exact_for(&Attr::DestinationPort, "80"), Ok(Text::Exact("80".into())));
     }
 }

@@ -37,13 +37,7 @@ impl Attributes for Request {
 }
 
 fn attrs() -> Vec<Attr> {
-    vec![
-        Attr::Service,
-        Attr::Method,
-        Attr::Header("x".into()),
-        Attr::SourceIp,
-        Attr::SourcePort,
-    ]
+    vec![Attr::Service, Attr::Method, Attr::Header("x".into()), Attr::SourceIp, Attr::SourcePort]
 }
 
 fn attr() -> impl Strategy<Value = Attr> {
@@ -55,24 +49,11 @@ fn word() -> impl Strategy<Value = String> {
     vec(select(vec!['a', 'b', '1']), 0..4).prop_map(String::from_iter)
 }
 
-const IPS: [&str; 5] = [
-    "10.1.2.3",
-    "10.1.9.9",
-    "11.0.0.1",
-    "::ffff:10.1.2.3",
-    "a::1",
-];
-const NETS: [&str; 6] = [
-    "10.0.0.0/8",
-    "10.1.2.0/24",
-    "10.1.2.3",
-    "a::/16",
-    "::ffff:10.1.0.0/112",
-    "0.0.0.0/0",
-];
-const PATTERNS: [&str; 10] = [
-    "a.*", ".*a", "[ab]+", "a|b|ab", "(?i)A?b", "", "1+", ".*a.b?", "ab[^a]*", "^a|b$",
-];
+const IPS: [&str; 5] = ["10.1.2.3", "10.1.9.9", "11.0.0.1", "::ffff:10.1.2.3", "a::1"];
+const NETS: [&str; 6] =
+    ["10.0.0.0/8", "10.1.2.0/24", "10.1.2.3", "a::/16", "::ffff:10.1.0.0/112", "0.0.0.0/0"];
+const PATTERNS: [&str; 10] =
+    ["a.*", ".*a", "[ab]+", "a|b|ab", "(?i)A?b", "", "1+", ".*a.b?", "ab[^a]*", "^a|b$"];
 
 fn given() -> impl Strategy<Value = Given> {
     prop_oneof![
@@ -87,10 +68,8 @@ fn given() -> impl Strategy<Value = Given> {
 
 fn request() -> impl Strategy<Value = Request> {
     // Absent values come from attributes that are drawn twice.
-    vec((attr(), given()), 0..8).prop_map(|values| Request {
-        values: values.into_iter().collect(),
-        asked: HashMap::new(),
-    })
+    vec((attr(), given()), 0..8)
+        .prop_map(|values| Request { values: values.into_iter().collect(), asked: HashMap::new() })
 }
 
 fn text() -> impl Strategy<Value = Text> {
