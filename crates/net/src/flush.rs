@@ -1,0 +1,150 @@
+//! One write for each dirty connection, and the task that ends each turn.
+//!
+//! The task is woken by whatever is told to a machine. On a current-thread runtime it then stands
+//! in the queue behind all sockets that were found ready together, so that it runs when all of them
+//! were read: no timer and no counting is needed to gather what belongs into one write.
+
+use std::{
+    future::{Future, poll_fn},
+    io::{self, IoSlice},
+    pin::pin,
+    rc::Rc,
+    task::Poll,
+    time::Duration,
+};
+
+use heptad_core::{Chain, Time};
+use heptad_engine::Machine;
+
+use crate::{conn::Conn, worker::Worker};
+
+/// Pieces of an out-buffer that one system call writes.
+const PIECES: usize = 64;
+/// Bytes written to one connection in one turn at most.
+const ENOUGH: usize = 1 << 20;
+/// A deadline that its machine did not settle is looked at again after this time.
+const AGAIN: Duration = Duration::from_millis(1);
+
+/// How far a write came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wrote {
+    /// Nothing is left.
+    All,
+    /// The socket takes no more for now.
+    Full,
+    /// More is left, but others come first.
+    Enough,
+    /// The connection is broken.
+    Failed,
+}
+
+/// Writes what there is to be written to a connection. `count` is told of each system call and
+/// whether the socket was full.
+pub(crate) fn write(
+    machine: &mut dyn Machine,
+    now: Time,
+    conn: &Conn,
+    count: &mut dyn FnMut(u64, bool),
+) -> Wrote {
+    let write = conn.write.borrow();
+    // Not connected yet: it is queued again once it is.
+    let Some(half) = write.as_ref() else { return Wrote::All };
+    if conn.blocked.get() {
+        return Wrote::Full;
+    }
+    let mut total = 0;
+    loop {
+        let Some(chain) = machine.out(conn.id).filter(|c| !c.is_empty()) else {
+            return Wrote::All;
+        };
+        if total >= ENOUGH {
+            return Wrote::Enough;
+        }
+        let wrote = write_chain(chain, |slices| half.try_write(slices));
+        let full = matches!(&wrote, Err(e) if e.kind() == io::ErrorKind::WouldBlock);
+        count(1, full);
+        match wrote {
+            Ok(0) => return Wrote::Failed,
+            Ok(n) => {
+                total += n;
+                machine.written(now, conn.id, n);
+            }
+            Err(_) if full => return Wrote::Full,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => return Wrote::Failed,
+        }
+    }
+}
+
+/// Gives the first pieces of a chain to one system call.
+fn write_chain(
+    chain: &Chain,
+    write: impl FnOnce(&[IoSlice<'_>]) -> io::Result<usize>,
+) -> io::Result<usize> {
+    let mut slices = [IoSlice::new(&[]); PIECES];
+    let mut used = 0;
+    chain.pieces(|piece| {
+        if let Some(slot) = slices.get_mut(used) {
+            *slot = IoSlice::new(piece);
+            used += 1;
+        }
+        used < PIECES
+    });
+    write(slices.get(..used).unwrap_or_default())
+}
+
+/// Ends turns for ever.
+pub(crate) async fn flusher(worker: Rc<Worker>) {
+    let mut sleep = pin!(tokio::time::sleep(Duration::ZERO));
+    // What `sleep` waits for. It is set back only for something earlier: time-outs of requests move
+    // on with every turn, and a timer that fires early costs less than one that is moved each time.
+    let mut armed: Option<Time> = None;
+    loop {
+        poll_fn(|cx| {
+            if worker.woken(cx) {
+                return Poll::Ready(());
+            }
+            if armed.is_some() && sleep.as_mut().poll(cx).is_ready() {
+                armed = None;
+                return Poll::Ready(());
+            }
+            Poll::Pending
+        })
+        .await;
+        worker.turn();
+        if let Some(at) = worker.timeouts() {
+            let at = at.max(worker.clock.now() + AGAIN);
+            if armed.is_none_or(|set| at < set) {
+                armed = Some(at);
+                sleep.as_mut().reset(worker.clock.instant(at));
+            }
+        }
+        worker.finish_if_idle();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use heptad_core::SHARE_FROM;
+
+    #[test]
+    fn one_call_takes_so_many_pieces_and_no_more() {
+        let mut chain = Chain::default();
+        let big = vec![b'x'; SHARE_FROM];
+        for _ in 0..100 {
+            chain.extend(b"head");
+            chain.push(big.clone().into());
+        }
+        let mut calls = Vec::new();
+        while !chain.is_empty() {
+            let n = write_chain(&chain, |slices| {
+                assert!(slices.len() <= PIECES);
+                calls.push(slices.len());
+                Ok(slices.iter().map(|s| s.len()).sum())
+            });
+            chain.consume(n.unwrap());
+        }
+        assert_eq!(calls, [64, 64, 64, 8]);
+    }
+}
