@@ -1,0 +1,279 @@
+//! `heptad demo`: servers, the router, clients, a live table and a verdict, in one process.
+
+mod calls;
+mod commands;
+mod live;
+mod resp;
+mod reviews;
+mod stores;
+mod traffic;
+mod verdict;
+
+use std::{
+    io::IsTerminal as _,
+    net::SocketAddr,
+    process::ExitCode,
+    sync::{Arc, atomic::Ordering},
+    thread,
+    time::Duration,
+};
+
+use heptad::{Heptad, Model, Registry, Running, Table};
+use live::Live;
+use reviews::Reviews;
+use stores::Store;
+use tokio::{
+    net::TcpListener,
+    time::{Instant, interval_at},
+};
+use verdict::{Evidence, Rule};
+
+use crate::{WRONG, args, check, failed, log, style::Style};
+
+/// The built-in configuration, as `--print-config` prints it. The ports from [`BASE_PORT`] on are
+/// replaced when `--base-port` says so.
+const CONFIG: &str = include_str!("demo/config.yaml");
+const BASE_PORT: u16 = 20_880;
+/// Listeners that the clients look for, by name.
+const REVIEWS: &str = "reviews";
+const STORES: &str = "stores";
+/// Where servers listen, counted from the base port. The three before them are the router's.
+const REVIEWS_PORTS: [u16; 2] = [3, 4];
+const STORES_PORTS: [u16; 3] = [5, 6, 7];
+
+pub(crate) fn demo(registry: &Registry, args: &args::Demo, level: Option<&str>) -> ExitCode {
+    let built_in = config(args.base_port);
+    if args.print_config {
+        print!("{built_in}");
+        return ExitCode::SUCCESS;
+    }
+    let model = match &args.config {
+        Some(file) => check::load(registry, file),
+        None => registry
+            .load("the built-in configuration", &built_in)
+            .map_err(|problems| check::Unusable::Bad(problems.render(false))),
+    };
+    let model = match model {
+        Ok(model) => model,
+        Err(unusable) => return unusable.show(),
+    };
+    if let Err(error) = log::start(level.unwrap_or("warn")) {
+        return failed(error);
+    }
+    match stage(registry, args, model) {
+        Ok(evidence) => show(&verdict::judge(&evidence)),
+        Err(error) => failed(error),
+    }
+}
+
+/// The built-in configuration with other ports.
+fn config(base_port: u16) -> String {
+    let mut text = CONFIG.to_owned();
+    // Marked first, so that a new port is not taken for an old one.
+    for n in 0..=7 {
+        text = text.replace(&format!("127.0.0.1:{}", BASE_PORT + n), &format!("127.0.0.1:+{n}"));
+    }
+    for n in 0..=7 {
+        let port = base_port.saturating_add(n);
+        text = text.replace(&format!("127.0.0.1:+{n}"), &format!("127.0.0.1:{port}"));
+    }
+    text
+}
+
+/// The servers, on their own thread.
+struct Servers {
+    reviews: [Arc<Reviews>; 2],
+    stores: [Arc<Store>; 3],
+}
+
+/// Runs everything and collects what was counted.
+fn stage(registry: &Registry, args: &args::Demo, model: Model) -> Result<Evidence, String> {
+    let source = match &args.config {
+        Some(file) => file.display().to_string(),
+        None => "the built-in configuration (see --print-config)".to_owned(),
+    };
+    let servers = Servers::start(args.base_port)?;
+    let running = Heptad::start(registry, model)
+        .map_err(|error| format!("{error}{}", hint(&error.to_string())))?;
+    let find = |name: &str, codec: &str| {
+        let listener = running.listeners().find(|l| l.name == name && l.codec == codec);
+        let address = listener.and_then(|l| l.address.parse::<SocketAddr>().ok());
+        address.ok_or_else(|| {
+            format!("{source} has no listener `{name}` with codec {codec} on a TCP port")
+        })
+    };
+    let (rpc, redis) = (find(REVIEWS, "awesomerpc")?, find(STORES, "redis")?);
+    println!("heptad demo with {source}");
+    println!("  awesomerpc clients -> {rpc} -> reviews v1, v2");
+    println!("  redis clients      -> {redis} -> stores 1, 2, 3");
+    println!();
+    let stop = traffic::Stop::default();
+    let clients = {
+        let stop = stop.clone();
+        spawn("clients", async move { traffic::run(rpc, redis, stop).await })?
+    };
+    let watched = block_on(watch(&running, Duration::from_secs(args.seconds)));
+    stop.store(true, Ordering::Relaxed);
+    let (calls, commands) =
+        clients.join().map_err(|_| "the clients failed: this is a bug in the demo")?;
+    watched?;
+    let mut evidence = servers.evidence();
+    evidence.calls = calls;
+    evidence.commands = commands;
+    block_on(running.stop(Duration::from_secs(1)))?;
+    Ok(evidence)
+}
+
+impl Servers {
+    fn start(base_port: u16) -> Result<Self, String> {
+        let servers = Self {
+            reviews: [Reviews::new("v1"), Reviews::new("v2")],
+            stores: std::array::from_fn(|_| Arc::default()),
+        };
+        let mut reviews = Vec::new();
+        for (server, n) in servers.reviews.iter().zip(REVIEWS_PORTS) {
+            reviews.push((server.clone(), bind(base_port, n)?));
+        }
+        let mut stores = Vec::new();
+        for (server, n) in servers.stores.iter().zip(STORES_PORTS) {
+            stores.push((server.clone(), bind(base_port, n)?));
+        }
+        spawn("servers", async move {
+            for (server, listener) in reviews {
+                if let Ok(listener) = TcpListener::from_std(listener) {
+                    tokio::spawn(server.serve(listener));
+                }
+            }
+            for (server, listener) in stores {
+                if let Ok(listener) = TcpListener::from_std(listener) {
+                    tokio::spawn(server.serve(listener));
+                }
+            }
+            // The servers end with the process.
+            std::future::pending::<()>().await;
+        })?;
+        Ok(servers)
+    }
+
+    fn evidence(&self) -> Evidence {
+        let [v1, v2] = &self.reviews;
+        Evidence {
+            v1: v1.served(),
+            v2: v2.served(),
+            stores: self.stores.iter().map(|store| store.content()).collect(),
+            ..Evidence::default()
+        }
+    }
+}
+
+fn bind(base_port: u16, n: u16) -> Result<std::net::TcpListener, String> {
+    let address = SocketAddr::from(([127, 0, 0, 1], base_port.saturating_add(n)));
+    let listener = std::net::TcpListener::bind(address).and_then(|listener| {
+        listener.set_nonblocking(true)?;
+        Ok(listener)
+    });
+    listener.map_err(|error| format!("cannot listen on {address}: {error}{}", hint("in use")))
+}
+
+/// What to do about a port that is taken.
+fn hint(error: &str) -> &'static str {
+    if error.contains("in use") {
+        " (is another demo running? --base-port takes other ports; \
+         with --config, the file must name the same ones)"
+    } else {
+        ""
+    }
+}
+
+/// Runs a future on a thread with a runtime of its own.
+fn spawn<T: Send + 'static>(
+    name: &str,
+    future: impl Future<Output = T> + Send + 'static,
+) -> Result<thread::JoinHandle<T>, String> {
+    let runtime = runtime()?;
+    thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(move || runtime.block_on(future))
+        .map_err(|error| error.to_string())
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> Result<T, String> {
+    Ok(runtime()?.block_on(future))
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|error| error.to_string())
+}
+
+/// Draws the live table each second until the time is over or somebody presses Ctrl-C.
+async fn watch(running: &Running, time: Duration) {
+    let stdout = std::io::stdout();
+    let terminal = stdout.is_terminal();
+    let mut live = Live::new(Style::of(&stdout), terminal);
+    let start = Instant::now();
+    let end = start + time;
+    let second = Duration::from_secs(1);
+    let mut ticks = interval_at(start + second, second);
+    let mut last = start;
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = tokio::time::sleep_until(end) => {}
+            _ = tokio::signal::ctrl_c() => return,
+        }
+        let now = Instant::now();
+        let (passed, took) = (now - start, now - last);
+        // The end may come right after a tick: a rate over a few milliseconds says nothing.
+        if took > second / 2 {
+            let all = running.collect().await;
+            let title = format!("{:.0} of {} s", passed.as_secs_f64(), time.as_secs());
+            // Who closes stdout does not want to see the table; the verdict still counts.
+            let _ = live.draw(&mut std::io::stdout().lock(), &title, &all, took);
+            last = now;
+        }
+        if now >= end {
+            return;
+        }
+    }
+}
+
+fn show(rules: &[Rule]) -> ExitCode {
+    let style = Style::of(&std::io::stdout());
+    let mut table = Table::new(&["RULE", "EXPECTED", "SEEN"]);
+    for rule in rules {
+        table.row([rule.name, &*rule.expected, &*rule.seen]);
+    }
+    println!("\nVerdict, from what the clients and the servers counted:\n");
+    let mut lines = table.lines().into_iter();
+    println!("      {}", style.dim(&lines.next().unwrap_or_default()));
+    for (rule, line) in rules.iter().zip(lines) {
+        let word = if rule.held { style.good("PASS") } else { style.bad("FAIL") };
+        println!("{word}  {line}");
+    }
+    let broken = rules.iter().filter(|rule| !rule.held).count();
+    if broken == 0 {
+        println!("\n{} all {} rules held", style.good("PASS"), rules.len());
+        ExitCode::SUCCESS
+    } else {
+        println!("\n{} {broken} of {} rules did not hold", style.bad("FAIL"), rules.len());
+        ExitCode::from(WRONG)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_are_replaced_even_if_old_and_new_overlap() {
+        assert_eq!(config(BASE_PORT), CONFIG);
+        let moved = config(BASE_PORT + 2);
+        for n in 0..=7 {
+            let port = format!("127.0.0.1:{}", BASE_PORT + n);
+            let new = format!("127.0.0.1:{}", BASE_PORT + n + 2);
+            assert_eq!(CONFIG.matches(&port).count(), moved.matches(&new).count(), "{n}");
+            assert!(CONFIG.contains(&port), "{n}");
+        }
+    }
+}

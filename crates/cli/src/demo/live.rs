@@ -1,0 +1,175 @@
+//! The demo's live table, from the router's own counts: redrawn in place on a terminal, printed
+//! anew elsewhere. Knows nothing of the rules; those are the verdict's.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    io::Write,
+    time::Duration,
+};
+
+use heptad::{SeriesTotals, Table, Totals, core::Outcome};
+
+use super::verdict::digits;
+use crate::style::Style;
+
+/// Draws one table after the other.
+#[derive(Debug)]
+pub(crate) struct Live {
+    style: Style,
+    redraw: bool,
+    drawn: usize,
+    before: HashMap<[String; 3], u64>,
+}
+
+impl Live {
+    /// Nothing drawn yet. `redraw` only where the cursor can go up again.
+    pub(crate) fn new(style: Style, redraw: bool) -> Self {
+        Self { style, redraw, drawn: 0, before: HashMap::new() }
+    }
+
+    /// Draws what was counted, `took` after the last time.
+    pub(crate) fn draw(
+        &mut self,
+        out: &mut impl Write,
+        title: &str,
+        all: &[Totals],
+        took: Duration,
+    ) -> std::io::Result<()> {
+        let mut lines = vec![self.style.bold(title)];
+        let mut table = self.table(all, took).lines().into_iter();
+        lines.extend(table.next().map(|headings| self.style.dim(&headings)));
+        lines.extend(table);
+        if self.redraw && self.drawn > 0 {
+            write!(out, "\x1b[{}A", self.drawn)?;
+        }
+        let clear = if self.redraw { "\x1b[K" } else { "" };
+        for line in &lines {
+            writeln!(out, "{line}{clear}")?;
+        }
+        if self.redraw && lines.len() < self.drawn {
+            write!(out, "\x1b[J")?;
+        }
+        if !self.redraw {
+            writeln!(out)?;
+        }
+        self.drawn = lines.len();
+        out.flush()
+    }
+
+    fn table(&mut self, all: &[Totals], took: Duration) -> Table {
+        let headings = [
+            "ROUTE", "CLUSTER", "PROTOCOL", ">REQUESTS", ">PER SECOND", ">P50", ">P99", "OUTCOMES",
+            "CODES",
+        ];
+        let mut table = Table::new(&headings);
+        for totals in all {
+            for ((route, cluster), series) in &totals.series {
+                let requests = series.requests();
+                if requests == 0 {
+                    continue;
+                }
+                let key = [&totals.listener, route, cluster].map(|name| name.to_string());
+                let before = self.before.insert(key, requests).unwrap_or(0);
+                #[allow(clippy::cast_precision_loss, reason = "far below 2^52")]
+                let rate = requests.saturating_sub(before) as f64 / took.as_secs_f64().max(1e-3);
+                let or = |text: &str, other: &str| {
+                    (if text.is_empty() { other } else { text }).to_owned()
+                };
+                #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+                let row = [
+                    or(route, "(no route)"),
+                    or(cluster, "-"),
+                    totals.protocol.to_string(),
+                    digits(requests),
+                    digits(rate.round() as u64),
+                    quantile(series, 0.50),
+                    quantile(series, 0.99),
+                    outcomes(series),
+                    codes(series),
+                ];
+                table.row(row);
+            }
+        }
+        table
+    }
+}
+
+fn quantile(series: &SeriesTotals, q: f64) -> String {
+    if series.duration.count == 0 {
+        return "-".to_owned();
+    }
+    duration(series.duration.quantile(q))
+}
+
+/// Three digits and a unit.
+pub(crate) fn duration(d: Duration) -> String {
+    let micros = d.as_secs_f64() * 1e6;
+    let (number, unit) = match micros {
+        m if m < 1e3 => (m, "µs"),
+        m if m < 1e6 => (m / 1e3, "ms"),
+        m => (m / 1e6, "s"),
+    };
+    let decimals = match number {
+        n if n < 10.0 && unit != "µs" => 2,
+        n if n < 100.0 && unit != "µs" => 1,
+        _ => 0,
+    };
+    format!("{number:.decimals$} {unit}")
+}
+
+fn outcomes(series: &SeriesTotals) -> String {
+    let mut by = BTreeMap::<Outcome, u64>::new();
+    for ((outcome, ..), count) in &series.counts {
+        *by.entry(*outcome).or_default() += count;
+    }
+    by.retain(|_, count| *count > 0);
+    let all = series.requests().max(1);
+    #[allow(clippy::cast_precision_loss, reason = "far below 2^52")]
+    let share = |count: u64| 100.0 * count as f64 / all as f64;
+    let shown: Vec<String> =
+        by.iter().map(|(outcome, count)| format!("{outcome} {:.1} %", share(*count))).collect();
+    shown.join(", ")
+}
+
+fn codes(series: &SeriesTotals) -> String {
+    let mut by = BTreeMap::<&str, u64>::new();
+    for ((_, _, code), count) in series.counts.iter().filter(|(key, _)| !key.2.is_empty()) {
+        *by.entry(code).or_default() += count;
+    }
+    let shown: Vec<String> =
+        by.iter().map(|(code, count)| format!("{code} {}", digits(*count))).collect();
+    shown.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use heptad::core::Reason;
+
+    use super::*;
+
+    #[test]
+    fn durations_have_three_digits_and_a_unit() {
+        let shown = [950, 1_500, 45_600, 2_000_000].map(Duration::from_micros).map(duration);
+        assert_eq!(shown, ["950 µs", "1.50 ms", "45.6 ms", "2.00 s"]);
+    }
+
+    #[test]
+    fn rows_show_rate_shares_and_codes_and_are_redrawn_in_place() {
+        let mut totals = Totals::new("l", "redis");
+        let mut series = SeriesTotals::default();
+        series.counts.insert((Outcome::Ok, Reason::None, "".into()), 1500);
+        series.counts.insert((Outcome::AppError, Reason::None, "WRONGTYPE".into()), 500);
+        totals.series.insert(("r".into(), "c".into()), series);
+        let all = [totals];
+        let mut live = Live::new(Style::plain(), true);
+        let mut out = Vec::new();
+        live.draw(&mut out, "title", &all, Duration::from_secs(2)).expect("a Vec");
+        let first = String::from_utf8(std::mem::take(&mut out)).expect("text");
+        for part in ["2 000", "1 000", "ok 75.0 %, app_error 25.0 %", "WRONGTYPE 500", "title"] {
+            assert!(first.contains(part), "{part} not in {first}");
+        }
+        live.draw(&mut out, "title", &all, Duration::from_secs(1)).expect("a Vec");
+        let second = String::from_utf8(out).expect("text");
+        assert!(second.starts_with("\x1b[3A"), "{second:?}");
+    }
+}

@@ -1,0 +1,173 @@
+//! From what a configuration says to what engines look things up in. Starts nothing.
+
+use std::{
+    collections::HashMap,
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::Arc,
+};
+
+use heptad_cluster::{Spec, Weighted};
+use heptad_config::{Action, Address, Cluster, Listener, Model, Problem, Span};
+use heptad_core::{Ctx, Want};
+use heptad_engine::{Limits, Links, Plan, Route, Target};
+use heptad_route::Table;
+
+use crate::{Machines, Registry, registry::AnyCodec};
+
+/// A listener ready to be started.
+pub(crate) struct Compiled {
+    pub(crate) plan: Arc<Plan>,
+    pub(crate) machines: Machines,
+}
+
+/// Compiles a listener. Whatever can be wrong with a file was found when it was loaded; what is
+/// still found here comes from models that were loaded with other plugins.
+pub(crate) fn compile(
+    registry: &Registry,
+    model: &Model,
+    listener: &Listener,
+) -> Result<Compiled, Problem> {
+    let at = |message: String| Problem::new(listener.span, message, "");
+    let codec = registry
+        .any_codec(&listener.codec)
+        .ok_or_else(|| at(format!("there is no codec {}", listener.codec)))?;
+    let mut clusters = Clusters { model, codec, name: &listener.codec, places: HashMap::new() };
+    let mut compiled = Vec::new();
+    let mut routes = Vec::new();
+    for route in &listener.routes {
+        let target = match &route.action {
+            Action::Answer(text) => Target::Answer(text.as_str().into()),
+            Action::Refuse(outcome, text) => Target::Refuse(*outcome, text.as_str().into()),
+            Action::To(shares) => {
+                let mut places = Vec::new();
+                for share in shares {
+                    places.push(clusters.place(share.cluster, &mut compiled)?);
+                }
+                match places[..] {
+                    [one] => Target::Cluster(one),
+                    _ => {
+                        let weights: Vec<u32> = shares.iter().map(|share| share.weight).collect();
+                        let weighted =
+                            Weighted::new(&weights).map_err(|error| problem(route.span, &error))?;
+                        Target::Weighted(weighted, places)
+                    }
+                }
+            }
+        };
+        let route = Route::new(route.name.as_str(), target)
+            .timeout(route.timeout)
+            .hash_on(route.hash_on.clone())
+            .headers(route.request_headers.clone(), route.response_headers.clone());
+        routes.push(route);
+    }
+    let rules: Vec<_> = listener.routes.iter().map(|route| route.matches.clone()).collect();
+    let table = Table::compile(&rules).map_err(|error| {
+        let span = listener.routes.get(error.rule).map_or(listener.span, |route| route.span);
+        problem(span, &error)
+    })?;
+    let mut want = table.want();
+    want.edits = routes.iter().any(|route| !route.request_headers.is_empty());
+    let mut filters = Vec::new();
+    for filter in &listener.filters {
+        let made = registry.make_filter(&filter.name, filter.options.as_ref());
+        let made = made.ok_or_else(|| at(format!("there is no filter {}", filter.name)))?;
+        filters.push(made?);
+        // A filter may ask for anything.
+        want.headers = true;
+    }
+    let port = match &listener.listen {
+        Address::Socket(address) => address.port(),
+        Address::Host { port, .. } => *port,
+        Address::Unix(_) => 0,
+    };
+    let plan = Plan::new(listener.name.as_str(), table, routes, compiled)
+        .port(port)
+        .limits(limits(listener, want))
+        .filters(filters);
+    let machines = codec.machines(listener.codec_options.as_ref())?;
+    Ok(Compiled { plan: Arc::new(plan), machines })
+}
+
+/// The clusters of one plan: those that its routes lead to, each once.
+struct Clusters<'a> {
+    model: &'a Model,
+    codec: &'a dyn AnyCodec,
+    name: &'a str,
+    /// From places in the model to places in the plan.
+    places: HashMap<usize, usize>,
+}
+
+impl Clusters<'_> {
+    fn place(
+        &mut self,
+        of: usize,
+        compiled: &mut Vec<heptad_engine::Cluster>,
+    ) -> Result<usize, Problem> {
+        if let Some(place) = self.places.get(&of) {
+            return Ok(*place);
+        }
+        let cluster = self.model.clusters.get(of).ok_or_else(|| {
+            Problem::new(Span::default(), format!("there is no cluster number {of}"), "")
+        })?;
+        compiled.push(self.cluster(cluster)?);
+        let place = compiled.len() - 1;
+        self.places.insert(of, place);
+        Ok(place)
+    }
+
+    fn cluster(&self, cluster: &Cluster) -> Result<heptad_engine::Cluster, Problem> {
+        let spec = Spec::new(cluster.balance, cluster.endpoints.clone()).keyed(cluster.hash);
+        let upstream = self.codec.upstream(cluster.upstream(self.name))?;
+        let links = &cluster.links;
+        let links = Links::default()
+            .per_endpoint(links.per_endpoint)
+            .max_in_flight(links.max_in_flight)
+            .share(links.share)
+            .max(links.max)
+            .idle_timeout(links.idle_timeout)
+            .ping(links.ping)
+            .max_buffered(links.max_buffered)
+            .orphan_age(links.orphan_age);
+        let compiled = heptad_engine::Cluster::new(cluster.name.as_str(), spec)
+            .map_err(|error| problem(cluster.span, &error))?;
+        Ok(compiled
+            .links(links)
+            .connect_timeout(cluster.connect_timeout)
+            .upstream(upstream)
+            .fingerprint(fingerprint(cluster, self.name)))
+    }
+}
+
+/// The same for the same meaning, wherever in the file and in whatever spelling it stands.
+fn fingerprint(cluster: &Cluster, codec: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    let Cluster { name, endpoints, balance, hash, links, connect_timeout, .. } = cluster;
+    (name, endpoints, connect_timeout).hash(&mut hasher);
+    format!("{balance:?} {hash:?} {links:?}").hash(&mut hasher);
+    let upstream = cluster.upstream(codec);
+    upstream.map(|node| node.to_json().to_string()).hash(&mut hasher);
+    hasher.finish()
+}
+
+fn limits(listener: &Listener, want: Want) -> Limits {
+    let limits = &listener.limits;
+    let frames = Ctx::default()
+        .want(want)
+        .max_frame(limits.max_frame.unwrap_or(0))
+        .max_head(limits.max_head)
+        .max_parts(limits.max_parts)
+        .max_depth(limits.max_depth);
+    Limits::default()
+        .frames(frames)
+        .in_flight(limits.in_flight)
+        .sessions(limits.sessions)
+        .soft_mark(limits.soft_mark)
+        .hard_mark(limits.hard_mark)
+        .buffered(limits.buffered)
+        .queue(limits.queue)
+        .idle_timeout(listener.idle_timeout)
+}
+
+fn problem(span: Span, error: &dyn std::error::Error) -> Problem {
+    Problem::new(span, error.to_string(), "")
+}

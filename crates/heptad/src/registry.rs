@@ -1,0 +1,142 @@
+//! What plugins there are: codecs and filters by name, as factories of what the runtime needs.
+//!
+//! The one place where a codec's type is known; everything above sees names and machines.
+
+use std::{any::Any, collections::BTreeMap, fmt, marker::PhantomData, sync::Arc};
+
+use heptad_config::{Node, OptionsRule, Plugins, Problem};
+use heptad_core::{Codec, Filter, Options, OptionsError};
+use heptad_engine::{Engine, Machine, Plan};
+
+/// Builds one worker's engine from its listener's plan and a seed.
+pub type Machines = Arc<dyn Fn(Arc<Plan>, u64) -> Box<dyn Machine> + Send + Sync>;
+
+/// The codecs and filters that a configuration may name.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct Registry {
+    plugins: Plugins,
+    codecs: BTreeMap<&'static str, Box<dyn AnyCodec>>,
+    filters: BTreeMap<String, FilterFactory>,
+}
+
+impl Registry {
+    /// No plugins.
+    pub fn empty() -> Self {
+        Self::default()
+    }
+
+    /// Every protocol and policy that comes with Heptad.
+    pub fn standard() -> Self {
+        Self::empty().codec::<heptad_redis::Redis>()
+    }
+
+    /// One more codec, under its [`Codec::NAME`]. The last of a name counts.
+    #[must_use]
+    pub fn codec<C: Codec>(mut self) -> Self {
+        self.plugins = self.plugins.codec::<C>();
+        self.codecs.insert(C::NAME, Box::new(Of::<C>(PhantomData)));
+        self
+    }
+
+    /// One more filter: its name, and how it is made from its options. The last of a name counts.
+    #[must_use]
+    pub fn filter<O: Options>(
+        mut self,
+        name: &str,
+        make: impl Fn(&O) -> Result<Arc<dyn Filter>, OptionsError> + Send + Sync + 'static,
+    ) -> Self {
+        let make = Arc::new(make);
+        let check = make.clone();
+        let rule = OptionsRule::of::<O>(move |options| check(options).map(drop));
+        self.plugins = self.plugins.filter(name, rule);
+        let make = move |node: Option<&Node>| {
+            let options = options::<O>(node)?;
+            make(&options).map_err(|error| complaint(node, &error))
+        };
+        self.filters.insert(name.to_owned(), FilterFactory(Box::new(make)));
+        self
+    }
+
+    /// What [`heptad_config::load`] and [`heptad_config::schema`] need to know.
+    pub fn plugins(&self) -> &Plugins {
+        &self.plugins
+    }
+
+    /// The names of the codecs, sorted.
+    pub fn codecs(&self) -> impl Iterator<Item = &'static str> {
+        self.codecs.keys().copied()
+    }
+
+    /// Reads a configuration file's text; `file` is its name in messages.
+    pub fn load(&self, file: &str, text: &str) -> Result<crate::Model, crate::Problems> {
+        heptad_config::load(file, text, &self.plugins)
+    }
+
+    /// The JSON schema of configuration files with these plugins.
+    pub fn schema(&self) -> serde_json::Value {
+        heptad_config::schema(&self.plugins)
+    }
+
+    pub(crate) fn any_codec(&self, name: &str) -> Option<&dyn AnyCodec> {
+        self.codecs.get(name).map(|codec| &**codec)
+    }
+
+    pub(crate) fn make_filter(
+        &self,
+        name: &str,
+        options: Option<&Node>,
+    ) -> Option<Result<Arc<dyn Filter>, Problem>> {
+        self.filters.get(name).map(|factory| (factory.0)(options))
+    }
+}
+
+/// A codec whose type is forgotten.
+pub(crate) trait AnyCodec: fmt::Debug + Send + Sync {
+    /// How engines of this codec with these options are built.
+    fn machines(&self, options: Option<&Node>) -> Result<Machines, Problem>;
+    /// A cluster's options for this codec, as [`heptad_engine::Cluster::upstream`] wants them.
+    fn upstream(&self, options: Option<&Node>) -> Result<Arc<dyn Any + Send + Sync>, Problem>;
+}
+
+struct Of<C>(PhantomData<fn() -> C>);
+
+impl<C: Codec> fmt::Debug for Of<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(C::NAME)
+    }
+}
+
+impl<C: Codec> AnyCodec for Of<C> {
+    fn machines(&self, node: Option<&Node>) -> Result<Machines, Problem> {
+        let codec =
+            C::new(&options::<C::Options>(node)?).map_err(|error| complaint(node, &error))?;
+        Ok(Arc::new(move |plan, seed| Box::new(Engine::new(codec.clone(), plan, seed))))
+    }
+
+    fn upstream(&self, node: Option<&Node>) -> Result<Arc<dyn Any + Send + Sync>, Problem> {
+        Ok(Arc::new(options::<C::Upstream>(node)?))
+    }
+}
+
+struct FilterFactory(
+    #[allow(clippy::type_complexity, reason = "named once, here")]
+    Box<dyn Fn(Option<&Node>) -> Result<Arc<dyn Filter>, Problem> + Send + Sync>,
+);
+
+impl fmt::Debug for FilterFactory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FilterFactory").finish_non_exhaustive()
+    }
+}
+
+fn options<O: Options>(node: Option<&Node>) -> Result<O, Problem> {
+    node.map_or_else(|| Ok(O::default()), Node::deserialize)
+}
+
+fn complaint(node: Option<&Node>, error: &OptionsError) -> Problem {
+    match node {
+        Some(node) => Plugins::problem(node, error),
+        None => Problem::new(heptad_config::Span::default(), error.to_string(), ""),
+    }
+}

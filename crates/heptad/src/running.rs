@@ -1,0 +1,266 @@
+//! A running router: started from a model, looked at, reloaded, stopped. Everything here happens on
+//! the threads of whoever asks; none of it is on a request's way.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use heptad_config::{Listener, Model, Problem};
+use heptad_net::{Collected, Driver, DriverConfig, ListenerConfig};
+use serde::Serialize;
+
+use crate::{
+    Process, Registry, Totals,
+    compile::{Compiled, compile},
+    render,
+};
+
+/// Starts routers.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Heptad {}
+
+/// A handle to a running router. Clones are handles to the same one. It runs until
+/// [`Running::stop`] is called or the process ends.
+#[derive(Clone, Debug)]
+pub struct Running(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    driver: Driver,
+    listeners: Vec<ListenerInfo>,
+    /// As it was started: what only a restart changes is as it says there.
+    started: Arc<Model>,
+    model: Mutex<Arc<Model>>,
+    draining: AtomicBool,
+    /// What each worker of each listener said last: one that is too busy to answer must not make
+    /// counters go back.
+    last: Mutex<BTreeMap<(Arc<str>, usize), Collected>>,
+}
+
+/// Where one listener listens.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct ListenerInfo {
+    /// Its name.
+    pub name: String,
+    /// Its codec's name.
+    pub codec: String,
+    /// `ip:port` or `unix:/path`, with the real port if the configuration says 0.
+    pub address: String,
+}
+
+/// One endpoint as all workers of a listener see it together.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct EndpointTotals {
+    /// Name of its cluster.
+    pub cluster: String,
+    /// Its address.
+    pub address: String,
+    /// The listener whose workers these are.
+    pub listener: String,
+    /// Links open or being dialed.
+    pub links: usize,
+    /// Requests in flight.
+    pub in_flight: usize,
+    /// Requests waiting for a link.
+    pub waiting: usize,
+    /// Some worker could not connect lately and waits before it tries again.
+    pub backing_off: bool,
+}
+
+/// Why a router could not be started.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The model does not fit the registry's plugins.
+    #[error("{}", .0.message)]
+    Model(Problem),
+    /// The system did not let it start.
+    #[error(transparent)]
+    Driver(#[from] heptad_net::StartError),
+}
+
+/// How long a worker may take to say what it counted.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+impl Heptad {
+    /// Starts a router on threads of its own, and returns once it accepts connections.
+    pub fn start(registry: &Registry, model: Model) -> Result<Running, StartError> {
+        let mut listeners = Vec::new();
+        for listener in &model.listeners {
+            let Compiled { plan, machines } =
+                compile(registry, &model, listener).map_err(StartError::Model)?;
+            let factory = Arc::new(move |_, seed| machines(plan.clone(), seed));
+            let listen = listener.listen.to_string();
+            listeners.push(ListenerConfig::new(listener.name.as_str(), listen, factory));
+        }
+        let workers = model.workers.unwrap_or_else(|| {
+            std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+        });
+        let driver = Driver::start(DriverConfig::new(workers, listeners))?;
+        let codecs = model.listeners.iter().map(|listener| &listener.codec);
+        let listeners = driver
+            .listeners()
+            .zip(codecs)
+            .map(|((name, bound), codec)| ListenerInfo {
+                name: name.to_string(),
+                codec: codec.clone(),
+                address: bound.to_string(),
+            })
+            .collect();
+        let started = Arc::new(model);
+        Ok(Running(Arc::new(Inner {
+            driver,
+            listeners,
+            model: Mutex::new(started.clone()),
+            started,
+            draining: AtomicBool::new(false),
+            last: Mutex::default(),
+        })))
+    }
+}
+
+impl Running {
+    /// Whether it takes new work: every worker listens, and nobody has told it to stop.
+    pub fn ready(&self) -> bool {
+        !self.0.draining.load(Ordering::Relaxed) && self.0.driver.up()
+    }
+
+    /// Where it listens, in the order of the configuration.
+    pub fn listeners(&self) -> impl Iterator<Item = &ListenerInfo> {
+        self.0.listeners.iter()
+    }
+
+    /// The configuration that was loaded last. What [`Running::reload`] said to need a restart is
+    /// not in use.
+    pub fn model(&self) -> Arc<Model> {
+        lock(&self.0.model).clone()
+    }
+
+    /// What each listener counted, summed over its workers. Needs a tokio runtime with time.
+    pub async fn collect(&self) -> Vec<Totals> {
+        let collected = self.ask().await;
+        let sum = |listener: &ListenerInfo| {
+            let mut totals = Totals::new(listener.name.as_str(), listener.codec.as_str());
+            for one in collected.iter().filter(|one| *one.listener == *listener.name) {
+                totals.add(&one.stats);
+                totals.restarts += one.io.restarts;
+            }
+            totals
+        };
+        self.listeners().map(sum).collect()
+    }
+
+    /// Every endpoint of every listener, summed over its workers. Needs a tokio runtime with time.
+    pub async fn endpoints(&self) -> Vec<EndpointTotals> {
+        let mut rows = BTreeMap::<_, EndpointTotals>::new();
+        for one in self.ask().await {
+            for row in &one.endpoints {
+                let key = [&row.cluster, &row.address, &one.listener].map(|name| name.to_string());
+                let mine = rows.entry(key).or_default();
+                mine.links += row.links;
+                mine.in_flight += row.in_flight;
+                mine.waiting += row.waiting;
+                mine.backing_off |= row.backing_off;
+            }
+        }
+        rows.into_iter()
+            .map(|([cluster, address, listener], row)| EndpointTotals {
+                cluster,
+                address,
+                listener,
+                ..row
+            })
+            .collect()
+    }
+
+    /// What Prometheus scrapes: see [`render`]. Needs a tokio runtime with time.
+    pub async fn metrics_text(&self) -> String {
+        render(&self.collect().await, &Process::read())
+    }
+
+    /// Puts another configuration into use without losing a connection: routes, clusters, limits
+    /// and filters of the listeners that both have. Returns what cannot be changed in a running
+    /// router, one line each; those things stay as they are. After an error nothing has changed.
+    pub fn reload(&self, registry: &Registry, model: Model) -> Result<Vec<String>, Problem> {
+        // Held to the end, so that two reloads do not mix.
+        let mut current = lock(&self.0.model);
+        let started = &self.0.started;
+        let mut restarts = Vec::new();
+        let mut plans = Vec::new();
+        for new in &model.listeners {
+            let old = started.listeners.iter().find(|old| old.name == new.name);
+            let Some(old) = old else {
+                restarts.push(format!("listener {}: it is new", new.name));
+                continue;
+            };
+            let compiled = compile(registry, &model, new)?;
+            if old.codec != new.codec {
+                restarts.push(format!("listener {}: its codec has changed", new.name));
+                continue;
+            }
+            if old.listen != new.listen {
+                restarts.push(format!("listener {}: its address has changed", new.name));
+            }
+            if options(old) != options(new) {
+                restarts.push(format!("listener {}: its codec's options have changed", new.name));
+            }
+            plans.push((&new.name, compiled.plan));
+        }
+        for info in self.listeners() {
+            if !model.listeners.iter().any(|new| new.name == info.name) {
+                restarts.push(format!("listener {}: it is gone from the file", info.name));
+            }
+        }
+        if started.workers != model.workers {
+            restarts.push("workers: the number has changed".to_owned());
+        }
+        if started.admin != model.admin {
+            restarts.push("admin: its address has changed".to_owned());
+        }
+        for (name, plan) in plans {
+            self.0.driver.swap(name, &plan);
+        }
+        *current = Arc::new(model);
+        Ok(restarts)
+    }
+
+    /// Stops: no more connections, sessions end as their protocol can, and those left after `grace`
+    /// are cut off; says how many that were. Needs a tokio runtime with time.
+    pub async fn stop(&self, grace: Duration) -> usize {
+        self.0.draining.store(true, Ordering::Relaxed);
+        let left = |sessions| tracing::info!(sessions, "draining");
+        self.0.driver.stop(grace, left).await.cut_off
+    }
+
+    /// Stops at once: all connections are cut off.
+    pub fn halt(&self) {
+        self.0.draining.store(true, Ordering::Relaxed);
+        self.0.driver.halt();
+    }
+
+    async fn ask(&self) -> Vec<Collected> {
+        let fresh = self.0.driver.collect(PATIENCE).await;
+        let mut last = lock(&self.0.last);
+        for one in fresh {
+            last.insert((one.listener.clone(), one.worker), one);
+        }
+        last.values().cloned().collect()
+    }
+}
+
+fn options(listener: &Listener) -> Option<serde_json::Value> {
+    listener.codec_options.as_ref().map(heptad_config::Node::to_json)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    // What is in there is replaced as a whole, so a panic elsewhere cannot have left half of it.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
