@@ -5,37 +5,13 @@ use std::{process::Command, process::Stdio, time::Instant};
 use crate::{paths, tally::Tally};
 
 /// Name, arguments of cargo, and the environment they need.
-type Check = (
-    &'static str,
-    &'static [&'static str],
-    &'static [(&'static str, &'static str)],
-);
+type Check = (&'static str, &'static [&'static str], &'static [(&'static str, &'static str)]);
 
 const CHECKS: &[Check] = &[
     ("fmt", &["fmt", "--all", "--check"], &[]),
-    (
-        "clippy",
-        &[
-            "clippy",
-            "--quiet",
-            "--workspace",
-            "--all-targets",
-            "--",
-            "-D",
-            "warnings",
-        ],
-        &[],
-    ),
-    (
-        "doc",
-        &["doc", "--quiet", "--workspace", "--no-deps"],
-        &[("RUSTDOCFLAGS", "-D warnings")],
-    ),
-    (
-        "redis-commands",
-        &["xtask", "redis-commands", "--check"],
-        &[],
-    ),
+    ("clippy", &["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"], &[]),
+    ("doc", &["doc", "--quiet", "--workspace", "--no-deps"], &[("RUSTDOCFLAGS", "-D warnings")]),
+    ("redis-commands", &["xtask", "redis-commands", "--check"], &[]),
 ];
 
 /// Runs all checks and prints one line each, with the output of those that failed.

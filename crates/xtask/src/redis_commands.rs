@@ -24,9 +24,7 @@ pub(crate) fn run(args: &[String]) -> Result<(), String> {
         [only] if only == "--check" => true,
         _ => return Err("usage: cargo xtask redis-commands [--check]".into()),
     };
-    let table = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../..")
-        .join(TABLE);
+    let table = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(TABLE);
     let server = Server::start()?;
     let text = render(&server.version()?, &server.ask(&["COMMAND"])?)?;
     if !check {
@@ -78,18 +76,13 @@ impl Server {
         for w in words {
             let _ = write!(text, "${}\r\n{w}\r\n", w.len());
         }
-        stream
-            .write_all(text.as_bytes())
-            .map_err(|e| e.to_string())?;
+        stream.write_all(text.as_bytes()).map_err(|e| e.to_string())?;
         read(&mut BufReader::new(stream), 0)
     }
 
     fn version(&self) -> Result<String, String> {
         let info = self.ask(&["INFO", "server"])?;
-        let line = info
-            .text()?
-            .lines()
-            .find_map(|l| l.strip_prefix("redis_version:"));
+        let line = info.text()?.lines().find_map(|l| l.strip_prefix("redis_version:"));
         Ok(line.ok_or("INFO has no redis_version")?.to_owned())
     }
 }
@@ -161,14 +154,11 @@ fn read(from: &mut impl BufRead, depth: u32) -> Result<Reply, String> {
             let mut bytes = vec![0; len + 2];
             from.read_exact(&mut bytes).map_err(|e| e.to_string())?;
             bytes.truncate(len);
-            String::from_utf8(bytes)
-                .map(Reply::Text)
-                .map_err(|e| e.to_string())
+            String::from_utf8(bytes).map(Reply::Text).map_err(|e| e.to_string())
         }
-        "*" => (0..number()?)
-            .map(|_| read(from, depth + 1))
-            .collect::<Result<_, _>>()
-            .map(Reply::List),
+        "*" => {
+            (0..number()?).map(|_| read(from, depth + 1)).collect::<Result<_, _>>().map(Reply::List)
+        }
         _ => Err(format!("unexpected reply {line}")),
     }
 }
@@ -204,12 +194,7 @@ fn rows(text: &mut String, commands: &Reply, indent: &str) -> Result<(), String>
             .list()?
             .iter()
             .try_fold(0_u16, |bits, f| Ok::<_, String>(bits | flag(f.text()?)))?;
-        let keys = specs
-            .list()?
-            .iter()
-            .map(keys)
-            .collect::<Result<Vec<_>, _>>()?
-            .join(", ");
+        let keys = specs.list()?.iter().map(keys).collect::<Result<Vec<_>, _>>()?.join(", ");
         let (request, response) = policies(tips)?;
         let _ = write!(
             text,

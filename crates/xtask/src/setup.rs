@@ -59,10 +59,7 @@ fn debian() -> Result<(), String> {
 /// Tests start servers of their own: packages must not start theirs.
 fn apt(args: &[&str]) -> Result<(), String> {
     let mut command = Command::new("apt-get");
-    command
-        .args(args)
-        .env("DEBIAN_FRONTEND", "noninteractive")
-        .env("RUNLEVEL", "1");
+    command.args(args).env("DEBIAN_FRONTEND", "noninteractive").env("RUNLEVEL", "1");
     quiet(&mut command)
 }
 
@@ -79,17 +76,8 @@ fn python() -> Result<(), String> {
     if made.is_err() {
         // Debian ships `venv` apart from its Python.
         apt(&["update"])?;
-        apt(&[
-            "install",
-            "--yes",
-            "--no-install-recommends",
-            "python3-venv",
-        ])?;
-        quiet(
-            Command::new("python3")
-                .args(["-m", "venv", "--clear"])
-                .arg(&venv),
-        )?;
+        apt(&["install", "--yes", "--no-install-recommends", "python3-venv"])?;
+        quiet(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&venv))?;
     }
     quiet(
         Command::new(&python)
@@ -121,10 +109,7 @@ fn npm(dir: &Path) -> Command {
 /// Runs a command and shows its output only if it fails.
 fn quiet(command: &mut Command) -> Result<(), String> {
     let name = format!("{command:?}");
-    let out = command
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|e| format!("{name}: {e}"))?;
+    let out = command.stdin(Stdio::null()).output().map_err(|e| format!("{name}: {e}"))?;
     if out.status.success() {
         return Ok(());
     }

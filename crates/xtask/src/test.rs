@@ -47,12 +47,8 @@ pub(crate) fn run(args: &[String]) -> Result<bool, String> {
 }
 
 fn parse(args: &[String]) -> Result<Options, String> {
-    let mut options = Options {
-        unit: true,
-        real: Some(String::new()),
-        stand_in: false,
-        build: true,
-    };
+    let mut options =
+        Options { unit: true, real: Some(String::new()), stand_in: false, build: true };
     let mut args = args.iter().map(String::as_str);
     while let Some(arg) = args.next() {
         match arg {
@@ -133,10 +129,7 @@ fn build() -> Result<(), String> {
             String::from_utf8_lossy(&out.stderr)
         ));
     }
-    println!(
-        "build                    done {:>23.1} s",
-        start.elapsed().as_secs_f32()
-    );
+    println!("build                    done {:>23.1} s", start.elapsed().as_secs_f32());
     Ok(())
 }
 
@@ -175,9 +168,7 @@ fn child(suite: &real::Suite, stand_in: bool) -> Result<Tally, String> {
     real::kill_group(child.id());
     let text = match text {
         Ok(text) => text,
-        Err(_) => receive
-            .recv_timeout(Duration::from_secs(5))
-            .unwrap_or_default(),
+        Err(_) => receive.recv_timeout(Duration::from_secs(5)).unwrap_or_default(),
     };
     let mut tally = real::read_report(&text).unwrap_or_else(|| {
         let mut tally = Tally::default();

@@ -55,26 +55,15 @@ pub(super) fn run(middle: Middle, shards: usize) -> Result<Tally, String> {
                 });
             }
             all.check(direct.titles == through.titles, || {
-                format!(
-                    "{name}: direct {:?}\nthrough {:?}",
-                    direct.titles, through.titles
-                )
+                format!("{name}: direct {:?}\nthrough {:?}", direct.titles, through.titles)
             });
-            all.check(through.complaints.is_empty(), || {
-                format!("{name}: {}", through.complaints)
-            });
+            all.check(through.complaints.is_empty(), || format!("{name}: {}", through.complaints));
             all.check(direct.keys == through.keys, || {
-                format!(
-                    "{name}: keys direct {:?}\nthrough {:?}",
-                    direct.keys, through.keys
-                )
+                format!("{name}: keys direct {:?}\nthrough {:?}", direct.keys, through.keys)
             });
         }
     }
-    all.note(format!(
-        "{} tests 4 ways, {REQUESTS} requests each",
-        TITLES.len()
-    ));
+    all.note(format!("{} tests 4 ways, {REQUESTS} requests each", TITLES.len()));
     Ok(all)
 }
 
@@ -107,20 +96,11 @@ fn bench(rig: &Rig, resp: &str, depth: &str) -> Result<Ran, String> {
         .map(|(title, _)| title.to_owned())
         .filter(|title| title != "test")
         .collect();
-    let mut clients = rig
-        .servers
-        .iter()
-        .map(|s| s.client())
-        .collect::<Result<Vec<_>, _>>()?;
+    let mut clients = rig.servers.iter().map(|s| s.client()).collect::<Result<Vec<_>, _>>()?;
     let odd = |l: &&str| !l.starts_with('"') && !l.trim().is_empty();
     Ok(Ran {
         titles,
-        complaints: stdout
-            .lines()
-            .filter(odd)
-            .chain(stderr.lines())
-            .collect::<Vec<_>>()
-            .join("\n"),
+        complaints: stdout.lines().filter(odd).chain(stderr.lines()).collect::<Vec<_>>().join("\n"),
         keys: resp::keyspace(&mut clients)?,
     })
 }

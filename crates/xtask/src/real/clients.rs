@@ -18,9 +18,7 @@ pub(super) fn python(middle: Middle, shards: usize) -> Result<Tally, String> {
     for protocol in ["2", "3"] {
         let script = |rig: &Rig| {
             let mut command = Command::new(paths::python());
-            command
-                .arg(paths::real().join("redis-py/run.py"))
-                .args(["--protocol", protocol]);
+            command.arg(paths::real().join("redis-py/run.py")).args(["--protocol", protocol]);
             record(command, rig, shards)
         };
         all.add(both(&format!("RESP{protocol}"), middle, shards, script)?);

@@ -23,10 +23,7 @@ pub(super) fn run(middle: Middle) -> Result<Tally, String> {
     tally.check(code == Some(0), || format!("own rules: {code:?}\n{words}"));
 
     let dir = tempfile::TempDir::with_prefix("heptad-demo-").map_err(|e| e.to_string())?;
-    let broken = [
-        ("fifty-fifty", fifty_fifty(&own)),
-        ("swapped", swapped(&own)),
-    ];
+    let broken = [("fifty-fifty", fifty_fifty(&own)), ("swapped", swapped(&own))];
     for (name, text) in broken {
         let Some(text) = text else {
             tally.fail(format!("{name}: nothing to replace in\n{own}"));
@@ -54,16 +51,8 @@ fn swapped(own: &str) -> Option<String> {
             .replace("reviews-v2", "reviews-v1")
             .replace('\u{0}', "reviews-v2")
     };
-    let lines: Vec<String> = own
-        .lines()
-        .map(|l| {
-            if l.contains("to:") {
-                turn(l)
-            } else {
-                l.to_owned()
-            }
-        })
-        .collect();
+    let lines: Vec<String> =
+        own.lines().map(|l| if l.contains("to:") { turn(l) } else { l.to_owned() }).collect();
     let text = lines.join("\n") + "\n";
     (text.trim_end() != own.trim_end()).then_some(text)
 }

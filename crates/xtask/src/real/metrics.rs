@@ -23,9 +23,7 @@ const NAMES: &[&str] = &[
 pub(super) fn run(middle: Middle) -> Result<Tally, String> {
     let mut tally = Tally::default();
     if middle == Middle::StandIn {
-        tally.check(paths::program("promtool").is_some(), || {
-            "no promtool".into()
-        });
+        tally.check(paths::program("promtool").is_some(), || "no promtool".into());
         tally.note("a stand-in has no metrics");
         return Ok(tally);
     }
@@ -50,15 +48,11 @@ pub(super) fn run(middle: Middle) -> Result<Tally, String> {
 
     for path in ["/ready", "/live", "/config", "/clusters", "/metrics"] {
         let (status, body) = get(proxy.admin, path)?;
-        tally.check(status == 200 && !body.is_empty(), || {
-            format!("GET {path}: {status}\n{body}")
-        });
+        tally.check(status == 200 && !body.is_empty(), || format!("GET {path}: {status}\n{body}"));
     }
     let (_, page) = get(proxy.admin, "/metrics")?;
     for name in NAMES {
-        tally.check(page.lines().any(|l| l.starts_with(name)), || {
-            format!("no {name} in\n{page}")
-        });
+        tally.check(page.lines().any(|l| l.starts_with(name)), || format!("no {name} in\n{page}"));
     }
     let (good, words) = promtool(&page)?;
     tally.check(good, || format!("promtool: {words}\n{page}"));
@@ -77,9 +71,7 @@ fn promtool(page: &str) -> Result<(bool, String), String> {
         .spawn()
         .map_err(|e| format!("promtool: {e}"))?;
     if let Some(mut stdin) = child.stdin.take() {
-        stdin
-            .write_all(page.as_bytes())
-            .map_err(|e| e.to_string())?;
+        stdin.write_all(page.as_bytes()).map_err(|e| e.to_string())?;
     }
     let out = child.wait_with_output().map_err(|e| e.to_string())?;
     let words = [out.stdout, out.stderr].concat();

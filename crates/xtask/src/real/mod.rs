@@ -40,12 +40,7 @@ const fn suite_of(
     what: &'static str,
     run: fn(Middle) -> Result<Tally, String>,
 ) -> Suite {
-    Suite {
-        name,
-        what,
-        limit: Duration::from_secs(seconds),
-        run,
-    }
+    Suite { name, what, limit: Duration::from_secs(seconds), run }
 }
 
 /// All suites, in the order in which they run.
@@ -56,45 +51,27 @@ pub(crate) const SUITES: &[Suite] = &[
         "every test of redis-benchmark, RESP2 and RESP3, pipelined or not",
         |middle| benchmark::run(middle, 1),
     ),
-    suite_of(
-        "redis-benchmark-three",
-        300,
-        "the same, three servers",
-        |middle| benchmark::run(middle, 3),
-    ),
-    suite_of(
-        "redis-cli",
-        180,
-        "one line per command of Redis, RESP2 and RESP3",
-        |middle| cli::run(middle, 1),
-    ),
-    suite_of(
-        "redis-cli-three",
-        180,
-        "the same, three servers",
-        |middle| cli::run(middle, 3),
-    ),
+    suite_of("redis-benchmark-three", 300, "the same, three servers", |middle| {
+        benchmark::run(middle, 3)
+    }),
+    suite_of("redis-cli", 180, "one line per command of Redis, RESP2 and RESP3", |middle| {
+        cli::run(middle, 1)
+    }),
+    suite_of("redis-cli-three", 180, "the same, three servers", |middle| cli::run(middle, 3)),
     suite_of(
         "redis-cli-special",
         120,
         "commands that take the connection or the server with them",
         cli::special,
     ),
-    suite_of(
-        "redis-py",
-        180,
-        "every group of redis-py's calls, RESP2 and RESP3",
-        |middle| clients::python(middle, 1),
-    ),
-    suite_of("redis-py-three", 180, "the same, three servers", |middle| {
-        clients::python(middle, 3)
+    suite_of("redis-py", 180, "every group of redis-py's calls, RESP2 and RESP3", |middle| {
+        clients::python(middle, 1)
     }),
+    suite_of("redis-py-three", 180, "the same, three servers", |middle| clients::python(middle, 3)),
     suite_of("ioredis", 180, "every group of ioredis's calls", |middle| {
         clients::ioredis(middle, 1)
     }),
-    suite_of("ioredis-three", 180, "the same, three servers", |middle| {
-        clients::ioredis(middle, 3)
-    }),
+    suite_of("ioredis-three", 180, "the same, three servers", |middle| clients::ioredis(middle, 3)),
     suite_of(
         "nutcracker",
         180,
@@ -107,18 +84,8 @@ pub(crate) const SUITES: &[Suite] = &[
         "huge announcements, bombs, garbage, killed servers, clients that never read",
         hostile::run,
     ),
-    suite_of(
-        "metrics",
-        60,
-        "promtool on /metrics after traffic",
-        metrics::run,
-    ),
-    suite_of(
-        "demo",
-        120,
-        "the demo judges itself, and notices broken rules",
-        demo::run,
-    ),
+    suite_of("metrics", 60, "promtool on /metrics after traffic", metrics::run),
+    suite_of("demo", 120, "the demo judges itself, and notices broken rules", demo::run),
 ];
 
 /// The suite of a name.
@@ -134,11 +101,7 @@ pub(crate) fn suite(args: &[String]) -> Result<bool, String> {
     let has = |flag: &str| args.iter().any(|a| a == flag);
     let name = args.first().map_or("", String::as_str);
     let suite = find(name).ok_or_else(|| format!("there is no suite `{name}`"))?;
-    let middle = if has("--stand-in") {
-        Middle::StandIn
-    } else {
-        Middle::Heptad
-    };
+    let middle = if has("--stand-in") { Middle::StandIn } else { Middle::Heptad };
     let watched = has("--watched");
     if watched {
         end_with_parent();
@@ -177,10 +140,7 @@ pub(crate) fn read_report(output: &str) -> Option<Tally> {
     let value: Value = serde_json::from_str(line).ok()?;
     let texts = |name: &str| {
         let all = value.get(name).and_then(Value::as_array);
-        all.into_iter()
-            .flatten()
-            .filter_map(|v| v.as_str().map(str::to_owned))
-            .collect()
+        all.into_iter().flatten().filter_map(|v| v.as_str().map(str::to_owned)).collect()
     };
     Some(Tally {
         passed: value.get("passed")?.as_u64()?,

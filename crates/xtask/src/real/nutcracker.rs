@@ -12,12 +12,7 @@ use crate::{
 const KEYS: usize = 10_000;
 
 /// A placement: the name of the templates `NAME.nutcracker.yml` and `NAME.heptad.yaml`.
-const PLACEMENTS: &[&str] = &[
-    "ketama-fnv1a",
-    "ketama-weighted-tags",
-    "modula-crc16",
-    "ketama-md5",
-];
+const PLACEMENTS: &[&str] = &["ketama-fnv1a", "ketama-weighted-tags", "modula-crc16", "ketama-md5"];
 
 pub(super) fn run(middle: Middle) -> Result<Tally, String> {
     let mut all = Tally::default();
@@ -31,9 +26,7 @@ pub(super) fn run(middle: Middle) -> Result<Tally, String> {
 fn placement(middle: Middle, name: &str) -> Result<Tally, String> {
     let mut tally = Tally::default();
     for written_by_nutcracker in [true, false] {
-        let servers = (0..3)
-            .map(|_| RedisServer::start())
-            .collect::<Result<Vec<_>, _>>()?;
+        let servers = (0..3).map(|_| RedisServer::start()).collect::<Result<Vec<_>, _>>()?;
         let ports: Vec<u16> = servers.iter().map(|s| s.port).collect();
         let template = format!("{name}.nutcracker.yml");
         let nutcracker = Nutcracker::start(&template, &ports)?;
@@ -56,10 +49,7 @@ fn placement(middle: Middle, name: &str) -> Result<Tally, String> {
             (other, nutcracker.port, "written by heptad")
         };
         write(writer).map_err(|e| format!("{way}: {e}"))?;
-        let mut clients = servers
-            .iter()
-            .map(|s| s.client())
-            .collect::<Result<Vec<_>, _>>()?;
+        let mut clients = servers.iter().map(|s| s.client()).collect::<Result<Vec<_>, _>>()?;
         let spread = keyspace_sizes(&mut clients)?;
         tally.check(spread.iter().all(|n| *n > 0), || {
             format!("{name} {way}: keys per server {spread:?}")
@@ -69,20 +59,14 @@ fn placement(middle: Middle, name: &str) -> Result<Tally, String> {
         tally.failed += wrong.len() as u64;
         if !wrong.is_empty() {
             let some: Vec<_> = wrong.iter().take(5).collect();
-            tally.failures.push(format!(
-                "{name} {way}: {} keys not found: {some:?}",
-                wrong.len()
-            ));
+            tally.failures.push(format!("{name} {way}: {} keys not found: {some:?}", wrong.len()));
         }
     }
     Ok(tally)
 }
 
 fn keyspace_sizes(clients: &mut [Client]) -> Result<Vec<usize>, String> {
-    clients
-        .iter_mut()
-        .map(|c| Ok(keyspace(std::slice::from_mut(c))?.len()))
-        .collect()
+    clients.iter_mut().map(|c| Ok(keyspace(std::slice::from_mut(c))?.len())).collect()
 }
 
 /// Keys of several shapes: short, long, with a tag in several places, with an empty or open tag.
@@ -102,15 +86,11 @@ fn key(i: usize) -> String {
 fn write(port: u16) -> Result<(), String> {
     let mut client = Client::connect(port).map_err(|e| e.to_string())?;
     for from in (0..KEYS).step_by(500) {
-        let pairs: Vec<(String, String)> = (from..from + 500)
-            .map(|i| (key(i), format!("value {i}")))
-            .collect();
+        let pairs: Vec<(String, String)> =
+            (from..from + 500).map(|i| (key(i), format!("value {i}"))).collect();
         let commands: Vec<Vec<&str>> = pairs.iter().map(|(k, v)| vec!["SET", k, v]).collect();
-        for (reply, (key, _)) in client
-            .pipeline(&commands)
-            .map_err(|e| e.to_string())?
-            .iter()
-            .zip(&pairs)
+        for (reply, (key, _)) in
+            client.pipeline(&commands).map_err(|e| e.to_string())?.iter().zip(&pairs)
         {
             if reply != &Value::Simple("OK".into()) {
                 return Err(format!("SET {key}: {reply}"));

@@ -55,24 +55,14 @@ pub(super) fn parse(output: &str) -> Result<Vec<Step>, String> {
             ended = true;
             continue;
         }
-        let text = |name: &str| {
-            value
-                .get(name)
-                .and_then(Value::as_str)
-                .unwrap_or("")
-                .to_owned()
-        };
+        let text = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or("").to_owned();
         steps.push(Step {
             step: text("step"),
             call: normalise(&text("call")),
             reply: normalise(&value.get("reply").map(Value::to_string).unwrap_or_default()),
         });
     }
-    if ended {
-        Ok(steps)
-    } else {
-        Err("the script stopped before its end".into())
-    }
+    if ended { Ok(steps) } else { Err("the script stopped before its end".into()) }
 }
 
 /// Compares two records and counts one check per step.
@@ -95,11 +85,7 @@ pub(super) fn compare(name: &str, direct: &[Step], through: &[Step]) -> Tally {
         });
     }
     if direct.len() != through.len() {
-        tally.fail(format!(
-            "{name}: {} steps direct, {} through",
-            direct.len(),
-            through.len()
-        ));
+        tally.fail(format!("{name}: {} steps direct, {} through", direct.len(), through.len()));
     }
     tally.note(format!("{name}: {} steps", direct.len()));
     tally
@@ -115,10 +101,8 @@ pub(super) fn normalise(text: &str) -> String {
             rest = after.trim_start_matches(|c: char| c.is_ascii_digit());
             continue;
         }
-        let fresh = !out
-            .chars()
-            .next_back()
-            .is_some_and(|c| c.is_alphanumeric() || c == '-' || c == '_');
+        let fresh =
+            !out.chars().next_back().is_some_and(|c| c.is_alphanumeric() || c == '-' || c == '_');
         if fresh && let Some((word, after)) = volatile(rest) {
             out.push_str(word);
             out.push_str("=*");
@@ -132,10 +116,9 @@ pub(super) fn normalise(text: &str) -> String {
 }
 
 fn volatile(text: &str) -> Option<(&'static str, &str)> {
-    let word = VOLATILE.iter().find(|w| {
-        text.strip_prefix(**w)
-            .is_some_and(|rest| rest.starts_with('='))
-    })?;
+    let word = VOLATILE
+        .iter()
+        .find(|w| text.strip_prefix(**w).is_some_and(|rest| rest.starts_with('=')))?;
     let after = text.get(word.len() + 1..)?;
     let end = after
         .find(|c: char| !(c.is_ascii_alphanumeric() || ".:-".contains(c)))
@@ -153,10 +136,7 @@ mod tests {
             normalise("id=12 addr=127.0.0.1:5 name=me db=0 cmd=client|list sub=0 tot-mem=9"),
             "id=* addr=* name=me db=0 cmd=client|list sub=0 tot-mem=*"
         );
-        assert_eq!(
-            normalise("valid=12 at 127.0.0.1:77!"),
-            "valid=12 at 127.0.0.1:*!"
-        );
+        assert_eq!(normalise("valid=12 at 127.0.0.1:77!"), "valid=12 at 127.0.0.1:*!");
     }
 
     #[test]
@@ -169,11 +149,7 @@ mod tests {
 
     #[test]
     fn differences_and_missing_steps_fail() {
-        let step = |reply: &str| Step {
-            step: "s".into(),
-            call: "c".into(),
-            reply: reply.into(),
-        };
+        let step = |reply: &str| Step { step: "s".into(), call: "c".into(), reply: reply.into() };
         let tally = compare("x", &[step("1"), step("2")], &[step("1"), step("3")]);
         assert_eq!((tally.passed, tally.failed), (1, 1));
         assert_eq!(compare("x", &[step("1")], &[]).failed, 1);

@@ -10,23 +10,14 @@ use std::{
 pub(crate) fn get(port: u16, path: &str) -> Result<(u16, String), String> {
     let fail = |e: std::io::Error| format!("GET {path}: {e}");
     let mut stream = TcpStream::connect(("127.0.0.1", port)).map_err(fail)?;
-    stream
-        .set_read_timeout(Some(Duration::from_secs(10)))
+    stream.set_read_timeout(Some(Duration::from_secs(10))).map_err(fail)?;
+    write!(stream, "GET {path} HTTP/1.0\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         .map_err(fail)?;
-    write!(
-        stream,
-        "GET {path} HTTP/1.0\r\nHost: localhost\r\nConnection: close\r\n\r\n"
-    )
-    .map_err(fail)?;
     let mut text = Vec::new();
     stream.read_to_end(&mut text).map_err(fail)?;
     let text = String::from_utf8_lossy(&text);
     let (head, body) = text.split_once("\r\n\r\n").ok_or("no end of head")?;
-    let status = head
-        .split(' ')
-        .nth(1)
-        .and_then(|s| s.parse().ok())
-        .ok_or("no status")?;
+    let status = head.split(' ').nth(1).and_then(|s| s.parse().ok()).ok_or("no status")?;
     Ok((status, body.to_owned()))
 }
 
@@ -60,12 +51,7 @@ impl Metrics {
     /// The samples that differ between two pages, for a failure's text.
     pub(crate) fn changed(&self, before: &Metrics) -> String {
         let old: std::collections::HashSet<&str> = before.0.lines().collect();
-        let new: Vec<&str> = self
-            .0
-            .lines()
-            .filter(|l| !old.contains(l))
-            .take(30)
-            .collect();
+        let new: Vec<&str> = self.0.lines().filter(|l| !old.contains(l)).take(30).collect();
         new.join("\n")
     }
 }

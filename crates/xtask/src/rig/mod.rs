@@ -32,32 +32,18 @@ impl Rig {
     /// `shards` servers behind the router, or one server where there is none.
     pub(crate) fn start(middle: Middle, shards: usize) -> Result<Self, String> {
         let shards = if middle == Middle::Heptad { shards } else { 1 };
-        let servers = (0..shards)
-            .map(|_| RedisServer::start())
-            .collect::<Result<Vec<_>, _>>()?;
+        let servers = (0..shards).map(|_| RedisServer::start()).collect::<Result<Vec<_>, _>>()?;
         let Some(first) = servers.first().map(|s| s.port) else {
             return Err("no server".into());
         };
         if middle != Middle::Heptad {
-            return Ok(Self {
-                servers,
-                proxy: None,
-                port: first,
-            });
+            return Ok(Self { servers, proxy: None, port: first });
         }
         let ports: Vec<u16> = servers.iter().map(|s| s.port).collect();
-        let template = if shards == 1 {
-            "redis.yaml"
-        } else {
-            "redis-three.yaml"
-        };
+        let template = if shards == 1 { "redis.yaml" } else { "redis-three.yaml" };
         let proxy = Proxy::start(template, &ports)?;
         let port = proxy.port;
-        Ok(Self {
-            servers,
-            proxy: Some(proxy),
-            port,
-        })
+        Ok(Self { servers, proxy: Some(proxy), port })
     }
 
     /// The ports of the servers behind, with commas.

@@ -74,11 +74,7 @@ impl RedisServer {
         wait_until("redis-server", &mut process, &log, || {
             Client::connect(port).is_ok_and(|mut c| c.call(&["PING"]).is_ok())
         })?;
-        Ok(Self {
-            process,
-            port,
-            _dir: dir,
-        })
+        Ok(Self { process, port, _dir: dir })
     }
 
     /// A client that speaks to the server without anything in between.
@@ -131,13 +127,7 @@ impl Proxy {
         wait_until("heptad", &mut process, &log, || {
             get(admin, "/ready").is_ok_and(|(status, _)| status == 200)
         })?;
-        Ok(Self {
-            process,
-            port,
-            admin,
-            log,
-            _dir: dir,
-        })
+        Ok(Self { process, port, admin, log, _dir: dir })
     }
 
     /// What it printed, for a failure's text.
@@ -185,11 +175,7 @@ impl Nutcracker {
         wait_until("nutcracker", &mut process, &log, || {
             TcpStream::connect(("127.0.0.1", port)).is_ok()
         })?;
-        Ok(Self {
-            _process: process,
-            port,
-            _dir: dir,
-        })
+        Ok(Self { _process: process, port, _dir: dir })
     }
 }
 
@@ -252,11 +238,7 @@ pub(crate) fn run_bounded(command: &mut Command, limit: Duration) -> Result<Outp
         |t: Option<thread::JoinHandle<Vec<u8>>>| t.and_then(|t| t.join().ok()).unwrap_or_default();
     let (stdout, stderr) = (collect(out), collect(err));
     match status {
-        Some(status) => Ok(Output {
-            status,
-            stdout,
-            stderr,
-        }),
+        Some(status) => Ok(Output { status, stdout, stderr }),
         None => Err(format!(
             "{name}: not done within {} s\n{}{}",
             limit.as_secs(),

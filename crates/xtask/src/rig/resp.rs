@@ -82,9 +82,7 @@ impl Client {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(Duration::from_secs(20)))?;
         stream.set_write_timeout(Some(Duration::from_secs(20)))?;
-        Ok(Self {
-            stream: BufReader::new(stream),
-        })
+        Ok(Self { stream: BufReader::new(stream) })
     }
 
     /// The socket below.
@@ -122,9 +120,7 @@ impl Client {
     pub(crate) fn read(&mut self) -> io::Result<Value> {
         let mut line = Vec::new();
         self.stream.read_until(b'\n', &mut line)?;
-        let line = line
-            .strip_suffix(b"\r\n")
-            .ok_or(io::ErrorKind::UnexpectedEof)?;
+        let line = line.strip_suffix(b"\r\n").ok_or(io::ErrorKind::UnexpectedEof)?;
         let (kind, rest) = line.split_first().ok_or(io::ErrorKind::InvalidData)?;
         let rest = String::from_utf8_lossy(rest).into_owned();
         let number = || rest.parse::<i64>().map_err(|_| invalid(&rest));
@@ -149,11 +145,7 @@ impl Client {
                 };
                 let len = if *kind == b'%' { len * 2 } else { len };
                 let all = (0..len).map(|_| self.read()).collect::<io::Result<_>>()?;
-                if *kind == b'*' {
-                    Value::List(all)
-                } else {
-                    Value::Other(*kind, all)
-                }
+                if *kind == b'*' { Value::List(all) } else { Value::Other(*kind, all) }
             }
             _ => return Err(invalid(&rest)),
         })

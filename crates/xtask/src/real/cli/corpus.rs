@@ -51,12 +51,7 @@ fn parse(text: &str) -> Result<Vec<Line>, String> {
             Some(("%", rest)) => (Mark::Unordered, rest),
             _ => (Mark::Exact, line),
         };
-        lines.push(Line {
-            number: at + 1,
-            mark,
-            command: command.to_owned(),
-            three: None,
-        });
+        lines.push(Line { number: at + 1, mark, command: command.to_owned(), three: None });
     }
     Ok(lines)
 }
@@ -69,10 +64,7 @@ mod tests {
     fn marks_and_expectations_are_read() {
         let lines = parse("# c\n\nGET a\n~TIME\n=3 (error)\n%KEYS *\n").unwrap();
         let marks: Vec<_> = lines.iter().map(|l| (l.number, l.mark)).collect();
-        assert_eq!(
-            marks,
-            [(3, Mark::Exact), (4, Mark::Volatile), (6, Mark::Unordered)]
-        );
+        assert_eq!(marks, [(3, Mark::Exact), (4, Mark::Volatile), (6, Mark::Unordered)]);
         assert_eq!(lines[1].three.as_deref(), Some("(error)"));
         assert_eq!(lines[1].command, "TIME");
     }

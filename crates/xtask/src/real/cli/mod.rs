@@ -78,20 +78,14 @@ fn session(port: u16, resp: &str, lines: &[Line]) -> Result<Vec<String>, String>
         input.push_str("\nclear\n");
     }
     let mut file = tempfile::NamedTempFile::new().map_err(|e| e.to_string())?;
-    file.write_all(input.as_bytes())
-        .map_err(|e| e.to_string())?;
+    file.write_all(input.as_bytes()).map_err(|e| e.to_string())?;
     // A shell joins both outputs, so that errors stand where they happened.
     let flag = if resp == "3" { "-3" } else { "-2" };
     let script = format!(
         "exec redis-cli -h 127.0.0.1 -p {port} {flag} --no-raw <'{}' 2>&1",
         file.path().display()
     );
-    let out = run_bounded(
-        Command::new("sh")
-            .args(["-c", &script])
-            .stdin(Stdio::null()),
-        LIMIT,
-    )?;
+    let out = run_bounded(Command::new("sh").args(["-c", &script]).stdin(Stdio::null()), LIMIT)?;
     // Replies are not always text, and the same bytes give the same replacement.
     let text = String::from_utf8_lossy(&out.stdout).into_owned();
     let mut parts: Vec<String> = text.split(END).map(str::to_owned).collect();
@@ -125,21 +119,14 @@ fn told(mark: Mark, output: &str) -> String {
 
 /// A line of an array without its number.
 fn element(line: &str) -> &str {
-    let rest = line
-        .trim_start()
-        .trim_start_matches(|c: char| c.is_ascii_digit());
-    rest.strip_prefix(") ")
-        .or_else(|| rest.strip_prefix("~ "))
-        .unwrap_or(line)
+    let rest = line.trim_start().trim_start_matches(|c: char| c.is_ascii_digit());
+    rest.strip_prefix(") ").or_else(|| rest.strip_prefix("~ ")).unwrap_or(line)
 }
 
 /// The type of a reply by its first line: of an error the code too.
 fn kind(line: &str) -> &str {
     let words = |n: usize| {
-        let end = line
-            .match_indices(' ')
-            .nth(n - 1)
-            .map_or(line.len(), |(at, _)| at);
+        let end = line.match_indices(' ').nth(n - 1).map_or(line.len(), |(at, _)| at);
         line.get(..end).unwrap_or(line)
     };
     match line.chars().next() {
@@ -170,10 +157,7 @@ fn coverage(rig: &Rig, files: &[(String, Vec<Line>)]) -> Result<Tally, String> {
         said.insert(first);
     }
     let server = rig.servers.first().ok_or("no server")?;
-    let commands = server
-        .client()?
-        .call(&["COMMAND"])
-        .map_err(|e| e.to_string())?;
+    let commands = server.client()?.call(&["COMMAND"]).map_err(|e| e.to_string())?;
     let mut tally = Tally::default();
     for command in commands.list() {
         let name = command.list().first().map(|v| v.text()).unwrap_or_default();

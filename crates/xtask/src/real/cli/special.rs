@@ -45,15 +45,11 @@ pub(in super::super) fn run(middle: Middle) -> Result<Tally, String> {
         for (name, args, publish) in SUBSCRIBERS {
             let a = listen(direct.port, resp, args, publish)?;
             let b = listen(through.port, resp, args, publish)?;
-            tally.check(a == b, || {
-                format!("{name} {resp}\n  direct: {a}\n  through: {b}")
-            });
+            tally.check(a == b, || format!("{name} {resp}\n  direct: {a}\n  through: {b}"));
         }
         let a = monitor(direct.port, resp)?;
         let b = monitor(through.port, resp)?;
-        tally.check(a == b, || {
-            format!("MONITOR {resp}\n  direct: {a}\n  through: {b}")
-        });
+        tally.check(a == b, || format!("MONITOR {resp}\n  direct: {a}\n  through: {b}"));
     }
     for (name, commands, replies) in DIALOGUES {
         let a = dialogue(direct.port, commands, *replies);
@@ -71,28 +67,12 @@ pub(in super::super) fn run(middle: Middle) -> Result<Tally, String> {
 }
 
 /// Name, what redis-cli is to run, and what to publish.
-type Subscriber = (
-    &'static str,
-    &'static [&'static str],
-    &'static [&'static str],
-);
+type Subscriber = (&'static str, &'static [&'static str], &'static [&'static str]);
 
 const SUBSCRIBERS: &[Subscriber] = &[
-    (
-        "SUBSCRIBE",
-        &["SUBSCRIBE", "news"],
-        &["PUBLISH", "news", "hello-there"],
-    ),
-    (
-        "PSUBSCRIBE",
-        &["PSUBSCRIBE", "new*"],
-        &["PUBLISH", "news", "hello-there"],
-    ),
-    (
-        "SSUBSCRIBE",
-        &["SSUBSCRIBE", "shard"],
-        &["SPUBLISH", "shard", "hello-there"],
-    ),
+    ("SUBSCRIBE", &["SUBSCRIBE", "news"], &["PUBLISH", "news", "hello-there"]),
+    ("PSUBSCRIBE", &["PSUBSCRIBE", "new*"], &["PUBLISH", "news", "hello-there"]),
+    ("SSUBSCRIBE", &["SSUBSCRIBE", "shard"], &["SPUBLISH", "shard", "hello-there"]),
 ];
 
 /// Name, commands sent in one write, and how many replies they must bring; after these the
@@ -113,12 +93,7 @@ const DIALOGUES: &[Dialogue] = &[
     ),
     (
         "CLIENT REPLY SKIP",
-        &[
-            &["CLIENT", "REPLY", "SKIP"],
-            &["SET", "skip", "1"],
-            &["GET", "skip"],
-            &["PING"],
-        ],
+        &[&["CLIENT", "REPLY", "SKIP"], &["SET", "skip", "1"], &["GET", "skip"], &["PING"]],
         2,
     ),
     ("QUIT", &[&["PING"], &["QUIT"], &["PING"]], 3),
@@ -147,12 +122,7 @@ const DIALOGUES: &[Dialogue] = &[
     ),
     (
         "leaving what was never joined",
-        &[
-            &["UNSUBSCRIBE"],
-            &["PUNSUBSCRIBE"],
-            &["SUNSUBSCRIBE"],
-            &["PING"],
-        ],
+        &[&["UNSUBSCRIBE"], &["PUNSUBSCRIBE"], &["SUNSUBSCRIBE"], &["PING"]],
         4,
     ),
     (
@@ -169,13 +139,7 @@ const DIALOGUES: &[Dialogue] = &[
     (
         "SUBSCRIBE under RESP3, then GET",
         &[
-            &[
-                "HELLO",
-                "3",
-                "AUTH",
-                "default",
-                "wrong-is-fine-without-a-password",
-            ],
+            &["HELLO", "3", "AUTH", "default", "wrong-is-fine-without-a-password"],
             &["SUBSCRIBE", "a"],
             &["GET", "x"],
             &["UNSUBSCRIBE"],
@@ -188,10 +152,8 @@ const DIALOGUES: &[Dialogue] = &[
 fn dialogue(port: u16, commands: &[&[&str]], replies: usize) -> String {
     let talk = || -> io::Result<String> {
         let mut client = Client::connect(port)?;
-        let bytes: Vec<u8> = commands
-            .iter()
-            .flat_map(|args| crate::rig::resp::frame(args))
-            .collect();
+        let bytes: Vec<u8> =
+            commands.iter().flat_map(|args| crate::rig::resp::frame(args)).collect();
         client.send_raw(&bytes)?;
         let mut seen = Vec::new();
         for _ in 0..replies {
@@ -242,19 +204,12 @@ impl Watcher {
         thread::spawn(move || {
             let mut part = [0; 4096];
             while let Ok(n @ 1..) = stdout.read(&mut part) {
-                if send
-                    .send(part.get(..n).unwrap_or_default().to_vec())
-                    .is_err()
-                {
+                if send.send(part.get(..n).unwrap_or_default().to_vec()).is_err() {
                     break;
                 }
             }
         });
-        Ok(Self {
-            _process: Kept(child),
-            lines,
-            text: String::new(),
-        })
+        Ok(Self { _process: Kept(child), lines, text: String::new() })
     }
 
     fn wait_for(&mut self, what: &str) -> Result<(), String> {
@@ -272,9 +227,7 @@ impl Watcher {
 
 fn listen(port: u16, resp: &str, args: &[&str], publish: &[&str]) -> Result<String, String> {
     let mut watcher = Watcher::start(port, resp, args)?;
-    watcher
-        .wait_for("(integer) 1\n")
-        .map_err(|e| format!("{args:?}: {e}"))?;
+    watcher.wait_for("(integer) 1\n").map_err(|e| format!("{args:?}: {e}"))?;
     let mut client = Client::connect(port).map_err(|e| e.to_string())?;
     let heard = client.call(publish).map_err(|e| e.to_string())?;
     watcher
@@ -287,9 +240,7 @@ fn monitor(port: u16, resp: &str) -> Result<String, String> {
     let mut watcher = Watcher::start(port, resp, &["MONITOR"])?;
     watcher.wait_for("OK")?;
     let mut client = Client::connect(port).map_err(|e| e.to_string())?;
-    client
-        .call(&["SET", "watched-key", "1"])
-        .map_err(|e| e.to_string())?;
+    client.call(&["SET", "watched-key", "1"]).map_err(|e| e.to_string())?;
     watcher.wait_for("\"watched-key\" \"1\"")?;
     // A router may have spoken to the server too; the client's own command is what counts.
     let line = watcher.text.lines().find(|l| l.contains("watched-key"));
@@ -314,9 +265,7 @@ fn replica(rig: &Rig, args: &[&str]) -> Result<Tally, String> {
     tally.check(answered, || format!("{args:?}: no answer"));
     drop(client);
     let pong = other.call(&["PING"]).map_err(io)?;
-    tally.check(pong.text() == "PONG", || {
-        format!("{args:?}: another got {pong}")
-    });
+    tally.check(pong.text() == "PONG", || format!("{args:?}: another got {pong}"));
     Ok(tally)
 }
 
@@ -331,10 +280,7 @@ fn ending(middle: Middle, args: &[&str]) -> Result<Tally, String> {
     let reply = client.read();
     let clean = match &reply {
         Ok(value) => value.is_error(),
-        Err(e) => matches!(
-            e.kind(),
-            io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset
-        ),
+        Err(e) => matches!(e.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset),
     };
     tally.check(clean, || format!("{args:?}: {reply:?}"));
     if let Some(proxy) = &mut rig.proxy {

@@ -42,9 +42,7 @@ pub(super) fn announcements(middle: Middle) -> Result<Tally, String> {
     });
     if let (Some(before), Some(after)) = (counted, counters(&rig)?) {
         let seen = delta(&before, &after, "heptad_sessions_opened_total", &[]);
-        tally.check(seen >= CONNECTIONS as f64, || {
-            format!("{seen} sessions counted")
-        });
+        tally.check(seen >= CONNECTIONS as f64, || format!("{seen} sessions counted"));
     }
     drop(open);
     serves(&rig)?;
@@ -62,31 +60,15 @@ type Bomb = (&'static str, fn() -> Vec<u8>, bool);
 const BOMBS: &[Bomb] = &[
     ("nested arrays", || b"*1\r\n".repeat(100_000), true),
     ("nested RESP3 maps", || b"%1\r\n".repeat(10_000), true),
-    (
-        "ten milliard arguments",
-        || b"*9999999999\r\n$1\r\na\r\n".to_vec(),
-        true,
-    ),
-    (
-        "length past 64 bits",
-        || b"*1\r\n$99999999999999999999\r\n".to_vec(),
-        true,
-    ),
-    (
-        "negative bulk",
-        || b"*2\r\n$3\r\nGET\r\n$-5\r\n".to_vec(),
-        true,
-    ),
+    ("ten milliard arguments", || b"*9999999999\r\n$1\r\na\r\n".to_vec(), true),
+    ("length past 64 bits", || b"*1\r\n$99999999999999999999\r\n".to_vec(), true),
+    ("negative bulk", || b"*2\r\n$3\r\nGET\r\n$-5\r\n".to_vec(), true),
     ("not a number", || b"*1\r\n$x\r\nPING\r\n".to_vec(), true),
     ("wrong type byte", || b"*1\r\n:4\r\nPING\r\n".to_vec(), true),
     ("endless inline", || b"a".repeat(1 << 20), true),
     ("unbalanced quotes", || b"SET a \"b\r\n".to_vec(), true),
     ("half a head", || b"*2\r\n$3\r\nGE".to_vec(), false),
-    (
-        "half a body",
-        || b"*3\r\n$3\r\nSET\r\n$1\r\na\r\n$100\r\nhalf".to_vec(),
-        false,
-    ),
+    ("half a body", || b"*3\r\n$3\r\nSET\r\n$1\r\na\r\n$100\r\nhalf".to_vec(), false),
 ];
 
 pub(super) fn bombs(middle: Middle) -> Result<Tally, String> {
@@ -97,18 +79,11 @@ pub(super) fn bombs(middle: Middle) -> Result<Tally, String> {
         let ended = throw(rig.port, &bytes());
         tally.check(
             matches!(&ended, Ok(said) if said.starts_with(b"-") || !must_answer && said.is_empty()),
-            || {
-                format!(
-                    "{name}: {:?}",
-                    ended.map(|b| String::from_utf8_lossy(&b).into_owned())
-                )
-            },
+            || format!("{name}: {:?}", ended.map(|b| String::from_utf8_lossy(&b).into_owned())),
         );
         if let Some(before) = before {
             let counted = settled(&rig, &before)?;
-            tally.check(counted.is_ok(), || {
-                format!("{name}: not counted; changed:\n{counted:?}")
-            });
+            tally.check(counted.is_ok(), || format!("{name}: not counted; changed:\n{counted:?}"));
         }
         let alive = serves(&rig);
         tally.check(alive.is_ok(), || format!("{name}: {alive:?}"));
@@ -123,9 +98,7 @@ pub(super) fn random(middle: Middle) -> Result<Tally, String> {
     let rig = rig(middle)?;
     for seed in 1..=ROUNDS {
         let ended = throw(rig.port, &noise(seed));
-        tally.check(ended.is_ok(), || {
-            format!("random bytes, seed {seed}: {ended:?}")
-        });
+        tally.check(ended.is_ok(), || format!("random bytes, seed {seed}: {ended:?}"));
     }
     let alive = serves(&rig);
     tally.check(alive.is_ok(), || format!("after random bytes: {alive:?}"));

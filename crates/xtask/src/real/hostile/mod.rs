@@ -36,12 +36,7 @@ fn rig(middle: Middle) -> Result<Rig, String> {
     if let (None, Some(server)) = (&rig.proxy, rig.servers.first()) {
         server
             .client()?
-            .call(&[
-                "CONFIG",
-                "SET",
-                "client-output-buffer-limit",
-                "normal 8mb 8mb 1",
-            ])
+            .call(&["CONFIG", "SET", "client-output-buffer-limit", "normal 8mb 8mb 1"])
             .map_err(|e| e.to_string())?;
     }
     Ok(rig)

@@ -25,10 +25,7 @@ pub(super) fn killed_server(middle: Middle) -> Result<Tally, String> {
     let mut victim = RedisServer::start()?;
     let other = RedisServer::start()?;
     let proxy = match middle {
-        Middle::Heptad => Some(Proxy::start(
-            "two-clusters.yaml",
-            &[victim.port, other.port],
-        )?),
+        Middle::Heptad => Some(Proxy::start("two-clusters.yaml", &[victim.port, other.port])?),
         _ => None,
     };
     let port = |direct: u16| proxy.as_ref().map_or(direct, |p| p.port);
@@ -38,19 +35,15 @@ pub(super) fn killed_server(middle: Middle) -> Result<Tally, String> {
     blocked.send(&["BLPOP", "victim:queue", "0"]).map_err(io)?;
     let mut eye = victim.client()?;
     wait("BLPOP to block", || {
-        eye.call(&["INFO", "clients"])
-            .is_ok_and(|v| v.text().contains("blocked_clients:1"))
+        eye.call(&["INFO", "clients"]).is_ok_and(|v| v.text().contains("blocked_clients:1"))
     })?;
     let mut busy = Client::connect(to_victim).map_err(io)?;
-    busy.send(&["EVAL", "while true do end", "1", "victim:x"])
-        .map_err(io)?;
+    busy.send(&["EVAL", "while true do end", "1", "victim:x"]).map_err(io)?;
     wait("the script to run", || {
         let Ok(mut probe) = victim.client() else {
             return false;
         };
-        let _ = probe
-            .socket()
-            .set_read_timeout(Some(Duration::from_millis(200)));
+        let _ = probe.socket().set_read_timeout(Some(Duration::from_millis(200)));
         probe.call(&["PING"]).is_err()
     })?;
     let mut behind = Client::connect(to_victim).map_err(io)?;
@@ -67,11 +60,7 @@ pub(super) fn killed_server(middle: Middle) -> Result<Tally, String> {
         thread::sleep(Duration::from_millis(300));
         victim.process.kill();
         let mut outcome = Vec::new();
-        let clients = [
-            ("BLPOP", &mut blocked),
-            ("EVAL", &mut busy),
-            ("GET", &mut behind),
-        ];
+        let clients = [("BLPOP", &mut blocked), ("EVAL", &mut busy), ("GET", &mut behind)];
         for (name, client) in clients {
             outcome.push((name, client.read()));
         }
@@ -102,10 +91,8 @@ pub(super) fn killed_server(middle: Middle) -> Result<Tally, String> {
         });
         let _again = RedisServer::start_on(victim.port)?;
         let back = wait("the server to be used again", || {
-            Client::connect(proxy.port).is_ok_and(|mut c| {
-                c.call(&["SET", "victim:x", "1"])
-                    .is_ok_and(|v| !v.is_error())
-            })
+            Client::connect(proxy.port)
+                .is_ok_and(|mut c| c.call(&["SET", "victim:x", "1"]).is_ok_and(|v| !v.is_error()))
         });
         tally.check(back.is_ok(), || format!("{back:?}\n{}", proxy.log()));
     }
@@ -138,27 +125,17 @@ pub(super) fn never_reads(middle: Middle) -> Result<Tally, String> {
             .collect();
         thread::sleep(Duration::from_millis(300));
         let sent = greedy.send_raw(&crate::rig::resp::frame(&["GET", "big"]).repeat(ASKED));
-        let closed = wait("the client that never reads to be closed", || {
-            match &rig.proxy {
-                Some(_) => counters(&rig).is_ok_and(|now| {
-                    now.is_some_and(|n| {
-                        n.sum("heptad_session_ends_total", &["reason=\"slow_reader\""]) >= 1.0
-                    })
-                }),
-                None => rig
-                    .servers
-                    .first()
-                    .and_then(|s| s.client().ok())
-                    .is_some_and(|mut c| {
-                        c.call(&["CLIENT", "LIST"])
-                            .is_ok_and(|v| !v.text().contains(&me))
-                    }),
-            }
+        let closed = wait("the client that never reads to be closed", || match &rig.proxy {
+            Some(_) => counters(&rig).is_ok_and(|now| {
+                now.is_some_and(|n| {
+                    n.sum("heptad_session_ends_total", &["reason=\"slow_reader\""]) >= 1.0
+                })
+            }),
+            None => rig.servers.first().and_then(|s| s.client().ok()).is_some_and(|mut c| {
+                c.call(&["CLIENT", "LIST"]).is_ok_and(|v| !v.text().contains(&me))
+            }),
         });
-        let read = sent
-            .map_err(io)
-            .and(closed)
-            .and_then(|()| greedy.read_to_close().map_err(io));
+        let read = sent.map_err(io).and(closed).and_then(|()| greedy.read_to_close().map_err(io));
         thread::sleep(Duration::from_millis(300));
         stop.store(true, Ordering::Relaxed);
         let reports: Vec<_> = others.into_iter().map(|t| t.join()).collect();
@@ -186,12 +163,7 @@ pub(super) fn never_reads(middle: Middle) -> Result<Tally, String> {
         }
     }
     times.sort_unstable();
-    let at = |part: usize| {
-        times
-            .get(times.len() * part / 1000)
-            .copied()
-            .unwrap_or_default()
-    };
+    let at = |part: usize| times.get(times.len() * part / 1000).copied().unwrap_or_default();
     tally.note(format!(
         "never read: {OTHERS} others, {} calls, p50 {:?} p99 {:?}",
         times.len(),
@@ -209,13 +181,9 @@ fn chatter(port: u16, who: usize, stop: &AtomicBool) -> Result<Vec<Duration>, St
     let mut times = Vec::new();
     while !stop.load(Ordering::Relaxed) {
         let value = format!("{who}-{}", times.len());
-        let set = client
-            .call(&["SET", &key, &value])
-            .map_err(|e| format!("SET: {e}"))?;
+        let set = client.call(&["SET", &key, &value]).map_err(|e| format!("SET: {e}"))?;
         let start = Instant::now();
-        let reply = client
-            .call(&["GET", &key])
-            .map_err(|e| format!("GET: {e}"))?;
+        let reply = client.call(&["GET", &key]).map_err(|e| format!("GET: {e}"))?;
         times.push(start.elapsed());
         if reply.text() != value || set.is_error() {
             return Err(format!("wrote {value} ({set}), read {reply}"));
