@@ -41,19 +41,9 @@ pub(crate) mod flag {
 pub(crate) enum Keys {
     /// From `begin` to `last` (relative to `begin`; negative: from the end), every `step`-th, of
     /// the remaining arguments only one `limit`-th where `limit` is above 1.
-    Range {
-        begin: Begin,
-        last: i16,
-        step: u8,
-        limit: u8,
-    },
+    Range { begin: Begin, last: i16, step: u8, limit: u8 },
     /// As many as the argument at `begin + count` says, from `begin + first`, every `step`-th.
-    Count {
-        begin: Begin,
-        count: u8,
-        first: u8,
-        step: u8,
-    },
+    Count { begin: Begin, count: u8, first: u8, step: u8 },
     /// Cannot be told from the table.
     Unknown,
 }
@@ -83,6 +73,7 @@ pub(crate) enum Request {
 }
 
 /// The tip `response_policy`.
+#[allow(dead_code, reason = "not every server's table has every policy")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Response {
     /// No tip.
