@@ -42,8 +42,10 @@ pub(crate) enum Command {
     #[command(after_help = "Exit code: 0 the file is good, 1 it is not, 2 it cannot be read")]
     Check(File),
     /// Print the JSON schema of configuration files
-    #[command(after_help = "Example, first line of a file for editors with yaml-language-server:\n  \
-        # yaml-language-server: $schema=heptad.json")]
+    #[command(
+        after_help = "Example, first line of a file for editors with yaml-language-server:\n  \
+        # yaml-language-server: $schema=heptad.json"
+    )]
     Schema,
     /// Show the router on traffic of its own, and judge it
     #[command(

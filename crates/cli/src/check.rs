@@ -1,10 +1,6 @@
 //! `heptad check` and `heptad schema`, and how a file is read for everybody.
 
-use std::{
-    io::Write as _,
-    path::Path,
-    process::ExitCode,
-};
+use std::{io::Write as _, path::Path, process::ExitCode};
 
 use heptad::{Model, Registry};
 

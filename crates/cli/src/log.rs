@@ -3,7 +3,9 @@
 use std::{io::IsTerminal as _, sync::Arc};
 
 use heptad::SetLog;
-use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt as _, reload, util::SubscriberInitExt as _};
+use tracing_subscriber::{
+    EnvFilter, fmt, layer::SubscriberExt as _, reload, util::SubscriberInitExt as _,
+};
 
 /// Starts logging at a level and gives the way to change it.
 pub(crate) fn start(level: &str) -> Result<SetLog, String> {

@@ -162,7 +162,13 @@ async fn clusters(State(app): State<App>, Query(Format { format }): Query<Format
         return axum::Json(rows).into_response();
     }
     let mut table = Table::new(&[
-        "CLUSTER", "ENDPOINT", "LISTENER", ">LINKS", ">IN FLIGHT", ">WAITING", "STATE",
+        "CLUSTER",
+        "ENDPOINT",
+        "LISTENER",
+        ">LINKS",
+        ">IN FLIGHT",
+        ">WAITING",
+        "STATE",
     ]);
     for row in rows {
         let [links, in_flight, waiting] =
@@ -178,10 +184,7 @@ struct Level {
     level: Option<String>,
 }
 
-async fn log(
-    State(app): State<App>,
-    Query(Level { level }): Query<Level>,
-) -> (StatusCode, String) {
+async fn log(State(app): State<App>, Query(Level { level }): Query<Level>) -> (StatusCode, String) {
     let Some(set) = app.log else {
         return (StatusCode::NOT_IMPLEMENTED, "This program has no log level.\n".to_owned());
     };

@@ -106,7 +106,8 @@ impl Commander {
             }
             25 => {
                 let keys = self.keys();
-                let gone = keys.iter().filter(|key| self.seen.expected.remove(*key).is_some()).count();
+                let gone =
+                    keys.iter().filter(|key| self.seen.expected.remove(*key).is_some()).count();
                 ("DEL", keys.into(), Expect::Exactly(int(gone)))
             }
             26 => {

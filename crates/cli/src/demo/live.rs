@@ -58,7 +58,14 @@ impl Live {
 
     fn table(&mut self, all: &[Totals], took: Duration) -> Table {
         let headings = [
-            "ROUTE", "CLUSTER", "PROTOCOL", ">REQUESTS", ">PER SECOND", ">P50", ">P99", "OUTCOMES",
+            "ROUTE",
+            "CLUSTER",
+            "PROTOCOL",
+            ">REQUESTS",
+            ">PER SECOND",
+            ">P50",
+            ">P99",
+            "OUTCOMES",
             "CODES",
         ];
         let mut table = Table::new(&headings);

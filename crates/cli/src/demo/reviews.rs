@@ -67,9 +67,8 @@ impl Reviews {
                 return Ok(());
             }
             let mut done = 0;
-            while let Some((message, len)) =
-                Message::decode(buf.get(done..).unwrap_or_default())
-                    .map_err(std::io::Error::other)?
+            while let Some((message, len)) = Message::decode(buf.get(done..).unwrap_or_default())
+                .map_err(std::io::Error::other)?
             {
                 self.answer(&message, &mut out);
                 done += len;

@@ -64,9 +64,8 @@ impl Store {
             let mut done = 0;
             {
                 let mut content = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-                while let Some((command, len)) =
-                    Value::decode(buf.get(done..).unwrap_or_default())
-                        .map_err(|_| std::io::ErrorKind::InvalidData)?
+                while let Some((command, len)) = Value::decode(buf.get(done..).unwrap_or_default())
+                    .map_err(|_| std::io::ErrorKind::InvalidData)?
                 {
                     content.command(&command).encode(&mut out);
                     done += len;

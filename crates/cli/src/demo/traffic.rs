@@ -4,7 +4,6 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    future::Future,
     io,
     net::SocketAddr,
     sync::{
@@ -118,16 +117,14 @@ pub(crate) trait Client: Send + 'static {
     fn broke(&mut self, error: &io::Error);
 }
 
-fn client<C: Client>(to: SocketAddr, stop: Stop, mut client: C) -> impl Future<Output = C> + Send {
-    async move {
-        while !stop.load(Ordering::Relaxed) {
-            if let Err(error) = connection(to, &stop, &mut client).await {
-                client.broke(&error);
-                sleep(Duration::from_millis(100)).await;
-            }
+async fn client<C: Client>(to: SocketAddr, stop: Stop, mut client: C) -> C {
+    while !stop.load(Ordering::Relaxed) {
+        if let Err(error) = connection(to, &stop, &mut client).await {
+            client.broke(&error);
+            sleep(Duration::from_millis(100)).await;
         }
-        client
     }
+    client
 }
 
 async fn connection<C: Client>(to: SocketAddr, stop: &Stop, client: &mut C) -> io::Result<()> {
