@@ -173,9 +173,7 @@ pub(crate) async fn link(seat: &Rc<Seat>, conn: &Rc<Conn>, id: LinkId, address: 
     // In case the machine had something to say before it was up.
     seat.queue(conn);
     // Always read: a link is shared, and never paused for one session.
-    let deliver = |bytes: &[u8]| {
-        seat.tell(|m, now| m.link_read(now, id, bytes)).map(|()| true)
-    };
+    let deliver = |bytes: &[u8]| seat.tell(|m, now| m.link_read(now, id, bytes)).map(|()| true);
     poll_fn(|cx| poll_read(cx, seat, conn, &mut read, deliver)).await;
     drop(guard);
     if let Some(write) = conn.write.take() {

@@ -263,13 +263,14 @@ impl Driver {
             };
             let (ready, started) = std_mpsc::channel();
             let ended = Ended(count.clone());
-            let thread = spawn(setup, commands, ready, ended).map_err(|error| {
-                StartError::Worker { worker: index, why: error.to_string() }
-            })?;
+            let thread = spawn(setup, commands, ready, ended)
+                .map_err(|error| StartError::Worker { worker: index, why: error.to_string() })?;
             let commands = peers.get(index).cloned();
-            driver.threads.extend(
-                commands.map(|commands| Thread { commands, thread: Some(thread), up }),
-            );
+            driver.threads.extend(commands.map(|commands| Thread {
+                commands,
+                thread: Some(thread),
+                up,
+            }));
             starts.push(started);
         }
         for (worker, started) in starts.into_iter().enumerate() {

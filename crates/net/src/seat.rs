@@ -76,7 +76,12 @@ pub(crate) struct Seat {
 }
 
 impl Seat {
-    pub(crate) fn new(role: Role, index: usize, worker: Rc<Worker>, plan: Option<Arc<Plan>>) -> Self {
+    pub(crate) fn new(
+        role: Role,
+        index: usize,
+        worker: Rc<Worker>,
+        plan: Option<Arc<Plan>>,
+    ) -> Self {
         let machine = (role.factory)(worker.index, worker.seed());
         let seat = Self {
             role,
@@ -267,12 +272,14 @@ impl Seat {
             if conn.ended() {
                 continue;
             }
-            let wrote = self.look(|m, now| flush::write(m, now, &conn, &mut |n, full| {
-                self.count(|io| {
-                    io.writes += n;
-                    io.blocked += u64::from(full);
-                });
-            }));
+            let wrote = self.look(|m, now| {
+                flush::write(m, now, &conn, &mut |n, full| {
+                    self.count(|io| {
+                        io.writes += n;
+                        io.blocked += u64::from(full);
+                    });
+                })
+            });
             match wrote {
                 Some(Wrote::All) => {}
                 // Its task waits until the socket takes more.
@@ -351,7 +358,8 @@ impl Seat {
         }
         let conns = self.conns.borrow();
         self.look(|m, _| {
-            let written = conns.keys().all(|id| m.out(*id).is_none_or(heptad_core::Chain::is_empty));
+            let written =
+                conns.keys().all(|id| m.out(*id).is_none_or(heptad_core::Chain::is_empty));
             m.sessions() == 0 && written
         })
         .unwrap_or(false)

@@ -112,9 +112,7 @@ impl Worker {
             draining: Cell::new(setup.draining.get()),
             seats: RefCell::default(),
             // Workers that are made anew go on with other numbers, as the time has gone on.
-            seeds: Cell::new(
-                setup.seed.wrapping_add(mix(setup.index as u64 + 1)),
-            ),
+            seeds: Cell::new(setup.seed.wrapping_add(mix(setup.index as u64 + 1))),
             time: Cell::new(None),
             taken: Cell::new(0),
             woken: Cell::new(true),
@@ -383,4 +381,3 @@ async fn accept(seat: Rc<Seat>, acceptor: Acceptor, peers: Vec<UnboundedSender<C
         }
     }
 }
-
