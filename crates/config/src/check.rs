@@ -32,17 +32,21 @@ impl Check<'_> {
         self.problems.push(node.problem(message, cure));
     }
 
-    /// `name` is the key, or what the item belongs to, for messages.
+    /// `name` says whose value it is, for messages.
     fn shape(&mut self, node: &Node, shape: &'static Shape, name: &str) {
         match shape {
             Shape::List(item, least) => match &node.value {
                 Value::List(items) => {
                     if items.len() < *least {
-                        let message = format!("`{name}` is empty");
+                        let message = format!("{name} is empty");
                         self.report(node, message, "give at least one item");
                     }
+                    let name = match name.starts_with('`') {
+                        true => format!("an item of {name}"),
+                        false => name.to_owned(),
+                    };
                     for each in items {
-                        self.shape(each, item, name);
+                        self.shape(each, item, &name);
                     }
                 }
                 _ => self.wrong(node, name, "a list", list_cure(node)),
@@ -66,7 +70,7 @@ impl Check<'_> {
     }
 
     fn wrong(&mut self, node: &Node, name: &str, expected: &str, cure: String) {
-        let message = format!("`{name}` must be {expected}, got {}", node.describe());
+        let message = format!("{name} must be {expected}, got {}", node.describe());
         self.report(node, message, cure);
     }
 
@@ -82,24 +86,33 @@ impl Check<'_> {
                 return self.report(node, message, mapping_cure(record));
             }
         };
+        // What unknown keys were probably meant to be is not missing, too.
+        let known: Vec<_> = record.keys.iter().map(|rule| rule.key).collect();
+        let mut meant = Vec::new();
         for (key, value) in entries {
             match record.find(&key.text) {
-                Some(rule) => self.shape(value, rule.shape, &key.text),
-                None => self.other_key(key, value, record),
+                Some(rule) => self.shape(value, rule.shape, &format!("`{}`", key.text)),
+                None => {
+                    meant.extend(suggest::nearest(&key.text, &known));
+                    self.other_key(key, value, record);
+                }
             }
         }
         for rule in record.keys {
+            if meant.contains(&rule.key) {
+                continue;
+            }
             if rule.need == Need::Required && node.get(rule.key).is_none() {
                 let message = format!("{what} needs the key `{}`", rule.key);
                 let doc = rule.doc.trim_end_matches('.');
                 self.report(node, message, format!("add `{}:` ({doc})", rule.key));
             }
         }
-        self.together(node, record);
+        self.together(node, record, &meant);
     }
 
     /// What must hold for the keys of a mapping together.
-    fn together(&mut self, node: &Node, record: &'static Record) {
+    fn together(&mut self, node: &Node, record: &'static Record, meant: &[&str]) {
         let what = record.what;
         match record.also {
             Also::Nothing | Also::Upstreams => {}
@@ -115,6 +128,7 @@ impl Check<'_> {
                 let given: Vec<_> = node.entries().iter().filter(given).collect();
                 let all = suggest::list(keys);
                 match given.as_slice() {
+                    [] if keys.iter().any(|key| meant.contains(key)) => {}
                     [] => self.report(
                         node,
                         format!("{what} needs one of {all}"),
@@ -163,7 +177,7 @@ impl Check<'_> {
 
     fn table(&mut self, node: &Node, what: &str, value: &'static Shape, name: &str) {
         let Value::Map(entries) = &node.value else {
-            let cure = format!("write `{name}: {{ {what}: … }}`");
+            let cure = format!("write `{{ {what}: … }}`");
             return self.wrong(node, name, "a mapping", cure);
         };
         for (key, each) in entries {
@@ -174,7 +188,7 @@ impl Check<'_> {
                     "write text without control characters",
                 ));
             }
-            self.shape(each, value, &key.text);
+            self.shape(each, value, &format!("`{}`", key.text));
         }
     }
 
@@ -217,7 +231,7 @@ impl Check<'_> {
             _ => {
                 let known = format!("known here: {}", suggest::list(names));
                 let cure = if names.is_empty() { String::new() } else { known };
-                return self.wrong(node, kind, expected, cure);
+                return self.wrong(node, &format!("`{kind}`"), expected, cure);
             }
         };
         let none = Node { span, value: Value::Null };

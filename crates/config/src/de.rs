@@ -45,7 +45,9 @@ impl Node {
                 .missing
                 .is_some_and(|key| removed.contains(&(parent(&tree, &path), key.to_owned())));
             if let (Some(Step::Key(key)), Some((_, above))) = (path.last(), path.split_last()) {
-                removed.push((parent(&tree, above), key.clone()));
+                let above = parent(&tree, above);
+                removed.push((above, key.clone()));
+                removed.extend(error.meant.map(|key| (above, key.to_owned())));
             }
             if !ours {
                 problems.push(error.into_problem(&tree));
@@ -104,11 +106,13 @@ struct Error {
     /// It is about the last key of the path, not about its value.
     at_key: bool,
     missing: Option<&'static str>,
+    /// The key that was probably meant by an unknown one.
+    meant: Option<&'static str>,
 }
 
 impl Error {
     fn new(message: String, cure: String) -> Self {
-        Self { message, cure, steps: Vec::new(), at_key: false, missing: None }
+        Self { message, cure, steps: Vec::new(), at_key: false, missing: None, meant: None }
     }
 
     fn below(mut self, step: Step) -> Self {
@@ -175,11 +179,7 @@ impl de::Error for Error {
             de::Unexpected::Map => "a mapping".into(),
             other => other.to_string(),
         };
-        let expected = match expected.to_string() {
-            text if text.starts_with("struct ") => "a mapping".to_owned(),
-            text => text,
-        };
-        Self::new(format!("expected {expected}, got {found}"), cure)
+        Self::new(format!("expected {}, got {found}", plain(expected)), cure)
     }
 
     fn invalid_value(found: de::Unexpected<'_>, expected: &dyn de::Expected) -> Self {
@@ -191,12 +191,17 @@ impl de::Error for Error {
         };
         Self::new(
             format!("{found} is out of range or not allowed here"),
-            format!("write {expected}"),
+            format!("write {}", plain(expected)),
         )
     }
 
     fn unknown_field(field: &str, expected: &'static [&'static str]) -> Self {
-        Self::new(format!("unknown key `{field}`"), suggest::cure(field, expected.iter().copied()))
+        let mut error = Self::new(
+            format!("unknown key `{field}`"),
+            suggest::cure(field, expected.iter().copied()),
+        );
+        error.meant = suggest::nearest(field, expected);
+        error
     }
 
     fn unknown_variant(variant: &str, expected: &'static [&'static str]) -> Self {
@@ -211,6 +216,28 @@ impl de::Error for Error {
             Self::new(format!("the key `{field}` is missing"), format!("add `{field}:` here"));
         error.missing = Some(field);
         error
+    }
+}
+
+/// What `serde` expects, in words for people who do not write Rust.
+fn plain(expected: &dyn de::Expected) -> String {
+    let whole = |least: i128, most: u128| format!("a whole number from {least} to {most}");
+    match expected.to_string().as_str() {
+        "u8" => whole(0, u8::MAX.into()),
+        "u16" => whole(0, u16::MAX.into()),
+        "u32" => whole(0, u32::MAX.into()),
+        "u64" | "usize" => "a whole number from 0".into(),
+        "i8" => whole(i8::MIN.into(), i8::MAX as u128),
+        "i16" => whole(i16::MIN.into(), i16::MAX as u128),
+        "i32" => whole(i32::MIN.into(), i32::MAX as u128),
+        "i64" | "isize" => "a whole number".into(),
+        "f32" | "f64" => "a number".into(),
+        "a boolean" => "`true` or `false`".into(),
+        "a string" | "a borrowed string" => "text".into(),
+        "a sequence" => "a list".into(),
+        "a map" => "a mapping".into(),
+        text if text.starts_with("struct ") => "a mapping".into(),
+        text => text.to_owned(),
     }
 }
 

@@ -28,6 +28,10 @@ pub(crate) fn parse(text: &str) -> Result<(Node, Vec<Problem>), Problem> {
     while let Some(event) = parser.next_event() {
         let (event, marks) = event.map_err(|error| {
             let mark = error.marker();
+            // The parser looks ahead, and has a limit of its own that is wider than ours.
+            if error.info().contains("recursion limit") {
+                return too_deep(Span::new(mark.line().max(1), mark.col() + 1, 1));
+            }
             Problem::new(
                 Span::new(mark.line().max(1), mark.col() + 1, 1),
                 format!("not YAML: {}", error.info()),
@@ -98,6 +102,8 @@ impl Tree {
             }
             Event::SequenceStart(anchor, tag) => {
                 self.refuse_tag(tag.as_deref(), span);
+                // The bracket or the dash, without blanks behind it.
+                let span = Span::new(span.line, span.column, 1);
                 self.opened(Open::List { span, anchor, items: Vec::new() }, span)?;
             }
             Event::MappingStart(anchor, tag) => {

@@ -21,7 +21,8 @@ pub(crate) fn list(words: &[&str]) -> String {
     format!("{}{more}", quoted.join(", "))
 }
 
-fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
+/// The one of `known` that was probably meant.
+pub(crate) fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
     // Longer words are no typing mistakes, and the distance is quadratic.
     if word.len() > 64 {
         return None;
