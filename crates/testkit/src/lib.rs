@@ -1,6 +1,7 @@
-//! What the tests of Heptad and of codecs share: the codec conformance checks and a counting
-//! allocator.
+//! What the tests of Heptad and of codecs share: the codec conformance checks, a simulator of whole
+//! topologies, and a counting allocator.
 #![forbid(unsafe_code)]
 
 pub mod alloc;
 pub mod conformance;
+pub mod sim;

@@ -1,0 +1,1 @@
+//! A small model of a Redis server, and the protocol as a client needs it.

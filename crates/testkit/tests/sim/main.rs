@@ -1,0 +1,5 @@
+//! The engine in the simulator: every invariant and every hard case that AwesomeRPC, Redis and a
+//! small codec made for the purpose can express. Each scenario runs for several seeds.
+
+mod common;
+mod rpc;
