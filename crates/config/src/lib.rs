@@ -62,10 +62,10 @@ pub fn parse_yaml(file: &str, text: &str) -> Result<Node, Problems> {
 }
 
 /// Longest file, in bytes.
-pub const MAX_BYTES: usize = 64 << 20;
+pub const MAX_BYTES: usize = 32 << 20;
 
 /// Most values in a file, those of aliases counted where they are used.
-pub const MAX_NODES: usize = 4_000_000;
+pub const MAX_NODES: usize = 2_000_000;
 
 /// Deepest nesting.
 pub const MAX_DEPTH: usize = 64;

@@ -27,11 +27,13 @@ pub(crate) fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
     if word.len() > 64 {
         return None;
     }
-    let far = word.chars().count() / 3 + 1;
+    let far = (word.chars().count() / 3 + 1).min(3);
     known
         .iter()
+        // The distance is at least the difference in length.
+        .filter(|k| k.chars().count().abs_diff(word.chars().count()) <= far)
         .map(|k| (distance(word, k), *k))
-        .filter(|(d, _)| *d <= far.min(3))
+        .filter(|(d, _)| *d <= far)
         .min_by_key(|(d, _)| *d)
         .map(|(_, k)| k)
 }

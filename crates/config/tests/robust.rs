@@ -51,12 +51,12 @@ fn very_many_values_are_refused() {
 fn long_files_and_many_problems_take_linear_time() {
     // Quadratic time would not end in this test's lifetime.
     let mut text = String::new();
-    for i in 0..50_000 {
+    for i in 0..20_000 {
         text.push_str(&format!("key{i}: 1\n"));
     }
     let problems = load("f", &text, &common::plugins()).expect_err("unknown keys");
-    assert_eq!(problems.list.len(), 50_001);
-    assert!(problems.render(false).ends_with("50001 problems in f\n"));
+    assert_eq!(problems.list.len(), 20_001);
+    assert!(problems.render(false).ends_with("20001 problems in f\n"));
 }
 
 #[test]
