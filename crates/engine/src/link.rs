@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use heptad_core::{Chain, Codec, Flavour, Lane, Time};
+use heptad_core::{Chain, Codec, Flavour, Lane, Meta, Time};
 
 use crate::{
     calls::Calls,
@@ -21,6 +21,8 @@ pub(crate) struct Link<C: Codec> {
     pub(crate) calls: Calls<C::Tag>,
     pub(crate) input: Vec<u8>,
     pub(crate) need: usize,
+    /// What was decoded of a reply whose end is still on the way.
+    pub(crate) begun: Option<Meta>,
     /// The greeting; written before anything else.
     pub(crate) greeting: Chain,
     pub(crate) out: Chain,

@@ -44,6 +44,7 @@ impl<C: Codec> Engine<C> {
             calls,
             input: Vec::new(),
             need: 0,
+            begun: None,
             greeting: heptad_core::Chain::default(),
             out: heptad_core::Chain::default(),
             dirty: false,
@@ -163,7 +164,11 @@ impl<C: Codec> Engine<C> {
                 return at;
             }
             let asked = Outstanding { calls: &l.calls, greeting: l.state != LinkState::Ready };
-            let step = self.codec.decode_reply(&mut l.conn, &asked, &self.ctx, rest);
+            // A reply is decoded exactly once, even if its end comes later.
+            let step = match l.begun.take() {
+                Some(meta) => Ok(Step::Frame(meta, ())),
+                None => self.codec.decode_reply(&mut l.conn, &asked, &self.ctx, rest),
+            };
             match step {
                 Ok(Step::Need(n)) if n <= max => {
                     l.need = n.max(rest.len() + 1);
@@ -176,9 +181,9 @@ impl<C: Codec> Engine<C> {
                 Ok(Step::Frame(meta, ())) if meta.len as usize <= max => {
                     let len = (meta.len as usize).max(1);
                     let Some(frame) = rest.get(..len) else {
-                        // A reply is decoded once: codecs say `Need` until it is whole.
-                        self.end_link(now, id, (Outcome::Reset, Reason::Malformed), true);
-                        return buf.len();
+                        l.begun = Some(meta);
+                        l.need = len;
+                        return at;
                     };
                     l.need = 0;
                     let piece = shared.map(|b| b.slice(at..(at + len).min(b.len())));
