@@ -5,13 +5,22 @@ use std::{collections::VecDeque, fmt};
 use heptad_core::Time;
 
 /// A ring of lines.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Trace {
     lines: VecDeque<String>,
     digest: u64,
+    kept: usize,
 }
 
+/// Lines kept, unless the environment variable `SIM_TRACE` says otherwise.
 const KEPT: usize = 120;
+
+impl Default for Trace {
+    fn default() -> Self {
+        let kept = std::env::var("SIM_TRACE").ok().and_then(|n| n.parse().ok());
+        Self { lines: VecDeque::new(), digest: 0, kept: kept.unwrap_or(KEPT) }
+    }
+}
 
 impl Trace {
     pub(crate) fn note(&mut self, now: Time, line: fmt::Arguments<'_>) {
@@ -19,7 +28,7 @@ impl Trace {
         for byte in line.bytes() {
             self.digest = (self.digest ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
         }
-        if self.lines.len() == KEPT {
+        if self.lines.len() >= self.kept {
             self.lines.pop_front();
         }
         self.lines.push_back(line);
