@@ -2,7 +2,7 @@
 
 use std::{io::Write as _, path::Path, process::ExitCode};
 
-use heptad::{Model, Registry};
+use heptad::{Heptad, Model, Problem, Registry};
 
 use crate::{WRONG, failed, style::Style};
 
@@ -35,6 +35,9 @@ pub(crate) fn load(registry: &Registry, file: &Path) -> Result<Model, Unusable> 
     let colours = Style::of(&std::io::stderr()).colours();
     let model =
         registry.load(&name, &text).map_err(|problems| Unusable::Bad(problems.render(colours)))?;
+    Heptad::check(registry, &model).map_err(|Problem { span, message, cure, .. }| {
+        Unusable::Bad(format!("{name}:{}:{}: {message} {cure}\n", span.line, span.column))
+    })?;
     Ok(model)
 }
 

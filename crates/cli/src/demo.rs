@@ -10,7 +10,7 @@ mod traffic;
 mod verdict;
 
 use std::{
-    io::IsTerminal as _,
+    io::{IsTerminal as _, Write as _},
     net::SocketAddr,
     process::ExitCode,
     sync::{Arc, atomic::Ordering},
@@ -18,7 +18,7 @@ use std::{
     time::Duration,
 };
 
-use heptad::{Heptad, Model, Registry, Running, Table};
+use heptad::{Admin, Heptad, Model, Registry, Running, SetLog, Table};
 use live::Live;
 use reviews::Reviews;
 use stores::Store;
@@ -44,8 +44,10 @@ const STORES_PORTS: [u16; 3] = [5, 6, 7];
 pub(crate) fn demo(registry: &Registry, args: &args::Demo, level: Option<&str>) -> ExitCode {
     let built_in = config(args.base_port);
     if args.print_config {
-        print!("{built_in}");
-        return ExitCode::SUCCESS;
+        return match std::io::stdout().write_all(built_in.as_bytes()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => failed(error),
+        };
     }
     let model = match &args.config {
         Some(file) => check::load(registry, file),
@@ -57,10 +59,11 @@ pub(crate) fn demo(registry: &Registry, args: &args::Demo, level: Option<&str>) 
         Ok(model) => model,
         Err(unusable) => return unusable.show(),
     };
-    if let Err(error) = log::start(level.unwrap_or("warn")) {
-        return failed(error);
-    }
-    match stage(registry, args, model) {
+    let set_log = match log::start(level.unwrap_or("warn")) {
+        Ok(set_log) => set_log,
+        Err(error) => return failed(error),
+    };
+    match stage(registry, args, model, set_log) {
         Ok(evidence) => show(&verdict::judge(&evidence)),
         Err(error) => failed(error),
     }
@@ -87,12 +90,18 @@ struct Servers {
 }
 
 /// Runs everything and collects what was counted.
-fn stage(registry: &Registry, args: &args::Demo, model: Model) -> Result<Evidence, String> {
+fn stage(
+    registry: &Registry,
+    args: &args::Demo,
+    model: Model,
+    set_log: SetLog,
+) -> Result<Evidence, String> {
     let source = match &args.config {
         Some(file) => file.display().to_string(),
         None => "the built-in configuration (see --print-config)".to_owned(),
     };
     let servers = Servers::start(args.base_port)?;
+    let admin = model.admin.as_ref().map(|admin| admin.listen);
     let running = Heptad::start(registry, model)
         .map_err(|error| format!("{error}{}", hint(&error.to_string())))?;
     let find = |name: &str, codec: &str| {
@@ -103,9 +112,15 @@ fn stage(registry: &Registry, args: &args::Demo, model: Model) -> Result<Evidenc
         })
     };
     let (rpc, redis) = (find(REVIEWS, "awesomerpc")?, find(STORES, "redis")?);
+    let taken = |error: std::io::Error| format!("admin: {error}{}", hint(&error.to_string()));
+    let admin = admin.map(|listen| Admin::start(listen, running.clone(), Some(set_log)));
+    let admin = admin.transpose().map_err(taken)?;
     println!("heptad demo with {source}");
     println!("  awesomerpc clients -> {rpc} -> reviews v1, v2");
     println!("  redis clients      -> {redis} -> stores 1, 2, 3");
+    if let Some(admin) = &admin {
+        println!("  metrics and more   -> http://{}/", admin.address());
+    }
     println!();
     let stop = traffic::Stop::default();
     let clients = {

@@ -105,6 +105,15 @@ fn check_says_in_a_line_what_is_in_a_good_file() {
 }
 
 #[test]
+fn the_configuration_of_the_readme_is_good() {
+    let readme = include_str!("../../../README.md");
+    let yaml = readme.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next());
+    let file = File::new(yaml.expect("the README shows a configuration"));
+    let out = output(&["check", "-c", path(&file.path())]);
+    assert_eq!(out.status.code(), Some(0), "{}", text(&out.stderr));
+}
+
+#[test]
 fn check_shows_every_problem_with_its_place() {
     let bad = answers("one").replace("workers: 2", "wrokers: 2").replace("awesomerpc", "awesome")
         + "clusters: [ { name: back, endpoints: [ nowhere ] } ]\n";
@@ -172,6 +181,22 @@ fn admin_answers_and_sigterm_ends_it() {
 
     router.signal("TERM");
     assert_eq!(router.end().code(), Some(0));
+}
+
+#[test]
+fn secrets_are_not_shown() {
+    let config = answers("one").replace(
+        "codec: awesomerpc",
+        "codec: { redis: { users: [ { \
+        name: ann, password: pa55 } ] } }",
+    );
+    let file = File::new(&config);
+    let router = Router::run(&file.path(), &[]);
+    let admin = router.address("(admin, http)");
+    for path in ["/config", "/config?format=json"] {
+        let (status, shown) = http(admin, "GET", path, "");
+        assert!(status == 200 && shown.contains("ann") && !shown.contains("pa55"), "{shown}");
+    }
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::{
 
 use heptad_cluster::{Spec, Weighted};
 use heptad_config::{Action, Address, Cluster, Listener, Model, Problem, Span};
-use heptad_core::{Ctx, Want};
+use heptad_core::{Attr, Ctx, Want};
 use heptad_engine::{Limits, Links, Plan, Route, Target};
 use heptad_route::Table;
 
@@ -66,7 +66,10 @@ pub(crate) fn compile(
         problem(span, &error)
     })?;
     let mut want = table.want();
-    want.edits = routes.iter().any(|route| !route.request_headers.is_empty());
+    want.headers |= routes.iter().any(|route| matches!(route.hash_on, Some(Attr::Header(_))));
+    want.edits = routes
+        .iter()
+        .any(|route| !route.request_headers.is_empty() || !route.reply_headers.is_empty());
     let mut filters = Vec::new();
     for filter in &listener.filters {
         let made = registry.make_filter(&filter.name, filter.options.as_ref());
@@ -170,4 +173,58 @@ fn limits(listener: &Listener, want: Want) -> Limits {
 
 fn problem(span: Span, error: &dyn std::error::Error) -> Problem {
     Problem::new(span, error.to_string(), "")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn print(cluster: &str) -> u64 {
+        let text = format!(
+            "listeners:\n- name: l\n  listen: 127.0.0.1:0\n  codec: redis\n  \
+               routes: [ {{ name: r, to: c }} ]\nclusters:\n{cluster}\n"
+        );
+        let registry = Registry::standard();
+        let model = registry.load("test", &text).expect("a good file");
+        let compiled = compile(&registry, &model, &model.listeners[0]).expect("it compiles");
+        compiled.plan.clusters[0].fingerprint
+    }
+
+    #[test]
+    fn links_outlive_a_new_spelling_and_not_a_new_meaning() {
+        let one = print("- { name: c, endpoints: [ a:1 ], redis: { password: x } }");
+        let same = "# moved\n- name: c\n  redis: { password: \"x\" }\n  endpoints: [ a:1 ]\n  \
+                    balance: round_robin";
+        assert_eq!(one, print(same));
+        for other in [
+            "- { name: c, endpoints: [ a:2 ], redis: { password: x } }",
+            "- { name: c, endpoints: [ a:1 ], redis: { password: y } }",
+            "- { name: c, endpoints: [ a:1 ] }",
+            "- { name: c, endpoints: [ a:1 ], redis: { password: x }, links: { max: 7 } }",
+            "- { name: c, endpoints: [ a:1 ], redis: { password: x }, balance: random }",
+            "- { name: c, endpoints: [ a:1 ], redis: { password: x }, connect_timeout: 1s }",
+        ] {
+            assert_ne!(one, print(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn decoders_are_told_what_rules_and_edits_ask() {
+        let want = |route: &str| {
+            let text = format!(
+                "listeners:\n- name: l\n  listen: 127.0.0.1:0\n  codec: redis\n  \
+                   routes: [ {{ name: r, to: c, {route} }} ]\n\
+                 clusters: [ {{ name: c, endpoints: [ a:1 ] }} ]\n"
+            );
+            let registry = Registry::standard();
+            let model = registry.load("test", &text).expect("a good file");
+            let compiled = compile(&registry, &model, &model.listeners[0]).expect("it compiles");
+            let want = compiled.plan.limits.frames.want;
+            (want.headers, want.edits)
+        };
+        assert_eq!(want("timeout: 1s"), (false, false));
+        assert_eq!(want("match: { header.a: b }"), (true, false));
+        assert_eq!(want("hash_on: header.a"), (true, false));
+        assert_eq!(want("request_headers: { set: { a: b } }"), (false, true));
+    }
 }

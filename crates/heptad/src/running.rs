@@ -80,7 +80,7 @@ pub struct EndpointTotals {
 #[non_exhaustive]
 pub enum StartError {
     /// The model does not fit the registry's plugins.
-    #[error("{}", .0.message)]
+    #[error("line {}: {}", .0.span.line, .0.message)]
     Model(Problem),
     /// The system did not let it start.
     #[error(transparent)]
@@ -91,6 +91,11 @@ pub enum StartError {
 const PATIENCE: Duration = Duration::from_secs(2);
 
 impl Heptad {
+    /// Does everything that a start does before it asks the system for anything.
+    pub fn check(registry: &Registry, model: &Model) -> Result<(), Problem> {
+        model.listeners.iter().try_for_each(|one| compile(registry, model, one).map(drop))
+    }
+
     /// Starts a router on threads of its own, and returns once it accepts connections.
     pub fn start(registry: &Registry, model: Model) -> Result<Running, StartError> {
         let mut listeners = Vec::new();

@@ -42,10 +42,14 @@ impl Live {
         if self.redraw && self.drawn > 0 {
             write!(out, "\x1b[{}A", self.drawn)?;
         }
-        let clear = if self.redraw { "\x1b[K" } else { "" };
+        // Long lines are cut and not wrapped meanwhile: a wrapped one would count twice going up.
+        let [cut, clear, wrap] =
+            if self.redraw { ["\x1b[?7l", "\x1b[K", "\x1b[?7h"] } else { [""; 3] };
+        write!(out, "{cut}")?;
         for line in &lines {
             writeln!(out, "{line}{clear}")?;
         }
+        write!(out, "{wrap}")?;
         if self.redraw && lines.len() < self.drawn {
             write!(out, "\x1b[J")?;
         }
