@@ -94,13 +94,13 @@ impl Conn {
     }
 }
 
-/// Why reading stopped.
+/// Why reading, or waiting to read, stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stop {
     /// The machine does not know the connection any more.
     Ended,
-    /// Back-pressure.
-    Paused,
+    /// Back-pressure began or ended: whether to read is to be asked anew.
+    Turned,
     /// The peer will send no more.
     Eof,
     /// The connection is broken.
@@ -126,7 +126,7 @@ pub(crate) async fn session(seat: &Rc<Seat>, conn: &Rc<Conn>, id: SessionId, mut
         };
         match stop {
             Stop::Ended => break false,
-            Stop::Paused => {}
+            Stop::Turned => {}
             Stop::Eof => {
                 eof = true;
                 seat.tell(|m, now| m.session_eof(now, id));
@@ -223,7 +223,7 @@ fn poll_read(
         };
         match go_on {
             Some(true) => {}
-            Some(false) => return Poll::Ready(Stop::Paused),
+            Some(false) => return Poll::Ready(Stop::Turned),
             // The end of this turn ends the connection.
             None => return Poll::Pending,
         }
@@ -241,7 +241,7 @@ async fn wait(seat: &Seat, conn: &Rc<Conn>, eof: bool, id: SessionId, read: &Rea
         if conn.ended() {
             Poll::Ready(Stop::Ended)
         } else if !eof && seat.look(|m, _| m.wants_read(id)) == Some(true) {
-            Poll::Ready(Stop::Paused)
+            Poll::Ready(Stop::Turned)
         } else {
             Poll::Pending
         }

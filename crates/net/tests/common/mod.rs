@@ -385,6 +385,14 @@ pub fn expect(s: &mut impl Read, bytes: &[u8]) {
     assert_eq!(got, bytes);
 }
 
+/// Expects that the other side is gone, whether by an end or by a reset.
+pub fn expect_gone(s: &mut impl Read) {
+    match s.read(&mut [0]) {
+        Ok(n) => assert_eq!(n, 0),
+        Err(e) => assert_eq!(e.kind(), std::io::ErrorKind::ConnectionReset),
+    }
+}
+
 /// Expects this and then a proper end.
 pub fn expect_end(s: &mut impl Read, bytes: &[u8]) {
     let mut got = Vec::new();
