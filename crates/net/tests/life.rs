@@ -191,6 +191,8 @@ fn a_panic_costs_the_connections_of_one_listener_and_no_more() {
     round(&mut bystander, b"hello");
     round(&mut victim, b"hello");
     assert!(driver.swap("fragile", &plan()));
+    // Commands are obeyed in turn: the plan is in place once this is answered.
+    assert_eq!(driver.collect_blocking(LONG).unwrap().len(), 2);
     culprit.write_all(b"!").unwrap();
     expect_gone(&mut culprit);
     expect_gone(&mut victim);
