@@ -3,7 +3,7 @@
 use std::{path::Path, process::ExitCode};
 
 use heptad::{Admin, Heptad, Model, Registry, Running};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::{args, check, failed, log};
 
@@ -23,6 +23,11 @@ pub(crate) fn run(registry: &Registry, args: &args::Run, level: Option<&str>) ->
         Err(error) => return failed(error),
     };
     runtime.block_on(async {
+        // Before anything is announced: whoever reads that may send a signal at once.
+        let mut signals = match Signals::new() {
+            Ok(signals) => signals,
+            Err(error) => return failed(error),
+        };
         let wanted = model.admin.clone();
         let running = match Heptad::start(registry, model) {
             Ok(running) => running,
@@ -36,12 +41,9 @@ pub(crate) fn run(registry: &Registry, args: &args::Run, level: Option<&str>) ->
             },
         };
         announce(&running, admin.as_ref());
-        let done = signals(registry, args, &running).await;
+        signals.serve(registry, args, &running).await;
         drop(admin);
-        match done {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => failed(error),
-        }
+        ExitCode::SUCCESS
     })
 }
 
@@ -55,32 +57,42 @@ fn announce(running: &Running, admin: Option<&Admin>) {
     }
 }
 
-async fn signals(registry: &Registry, args: &args::Run, running: &Running) -> std::io::Result<()> {
-    let mut term = signal(SignalKind::terminate())?;
-    let mut int = signal(SignalKind::interrupt())?;
-    let mut hup = signal(SignalKind::hangup())?;
-    loop {
+struct Signals {
+    term: Signal,
+    int: Signal,
+    hup: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            term: signal(SignalKind::terminate())?,
+            int: signal(SignalKind::interrupt())?,
+            hup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Does what signals say, until the router has stopped.
+    async fn serve(&mut self, registry: &Registry, args: &args::Run, running: &Running) {
+        loop {
+            tokio::select! {
+                _ = self.hup.recv() => reload(registry, &args.file.config, running),
+                _ = self.term.recv() => break,
+                _ = self.int.recv() => break,
+            }
+        }
+        let drain = running.model().listeners.iter().map(|l| l.drain_timeout).max();
+        let grace = args.grace.or(drain).unwrap_or_default();
+        let shown = humantime::format_duration(grace);
+        tracing::info!("stopping: requests in flight have {shown} to end");
         tokio::select! {
-            _ = hup.recv() => reload(registry, &args.file.config, running),
-            _ = term.recv() => break,
-            _ = int.recv() => break,
+            cut_off = running.stop(grace) => return tracing::info!(cut_off, "stopped"),
+            _ = self.term.recv() => {}
+            _ = self.int.recv() => {}
         }
+        tracing::warn!("told twice: stopping at once");
+        running.halt();
     }
-    let drain = running.model().listeners.iter().map(|l| l.drain_timeout).max();
-    let grace = args.grace.or(drain).unwrap_or_default();
-    let shown = humantime::format_duration(grace);
-    tracing::info!("stopping: requests in flight have {shown} to end");
-    tokio::select! {
-        cut_off = running.stop(grace) => {
-            tracing::info!(cut_off, "stopped");
-            return Ok(());
-        }
-        _ = term.recv() => {}
-        _ = int.recv() => {}
-    }
-    tracing::warn!("told twice: stopping at once");
-    running.halt();
-    Ok(())
 }
 
 fn reload(registry: &Registry, file: &Path, running: &Running) {

@@ -45,7 +45,8 @@ fn requests(out: &mut Text, all: &[Totals]) {
         out.row("heptad_requests_in_flight", &labels, &[], series.in_flight);
     }
     let name = "heptad_request_duration_seconds";
-    let help = "Time from decoding a request to its end, for those that a cluster served or failed.";
+    let help =
+        "Time from decoding a request to its end, for those that a cluster served or failed.";
     out.head(name, "histogram", help);
     for (labels, SeriesTotals { duration, .. }) in by_route(all) {
         for bound in BOUNDS {
