@@ -2,4 +2,5 @@
 //! small codec made for the purpose can express. Each scenario runs for several seeds.
 
 mod common;
+mod redis;
 mod rpc;
