@@ -103,11 +103,9 @@ mod tests {
     fn users(list: &[(&str, &str)]) -> Users {
         let list: Vec<_> = list
             .iter()
-            .map(|(name, password)| {
-                let mut u = UserOptions::default();
-                u.name = (*name).into();
-                u.password = Secret::new(*password);
-                u
+            .map(|(name, password)| UserOptions {
+                name: (*name).into(),
+                password: Secret::new(*password),
             })
             .collect();
         Users::new(&list)

@@ -131,16 +131,18 @@ impl Request<'_> {
         };
     }
 
-    /// Sets the key and the endpoints. In a transaction there is only one.
+    /// Sets the key and the endpoints. In a transaction (`one`) there is only one.
     fn spread(&mut self, spread: Spread, one: bool) {
+        // Over the one link that is held, all endpoints could not be reached.
+        let one = one || self.s.holds_one();
         let fan_out = match spread {
             Spread::Key | Spread::Split(_) => {
                 let mut keys = key_args(self.entry, self.frame, self.shape.argc);
                 let first = keys.next();
                 let many = keys.next().is_some();
                 // A value without its key or the reverse: the server will say so.
-                let odd =
-                    matches!(&*self.entry.name, "MSET" | "MSETNX") && self.shape.argc % 2 == 0;
+                let odd = matches!(&*self.entry.name, "MSET" | "MSETNX")
+                    && self.shape.argc.is_multiple_of(2);
                 match (first, spread) {
                     (None, _) => FanOut::One,
                     // A key that does not stand there as it is read, and so cannot be hashed.
@@ -272,10 +274,15 @@ impl Request<'_> {
                 self.ask(Ask::Monitor)
             }
             Act::Reply => match self.mode() {
-                Some(mode) => self.ask(Ask::Replies(mode)),
+                Some(mode) => {
+                    // The command that turns replies on is the first that is answered.
+                    self.meta.quiet &= mode != Mode::On;
+                    self.ask(Ask::Replies(mode))
+                }
                 None => self.exchange(Ask::Plain),
             },
-            Act::Refused => self.refuse(
+            Act::Replica if !self.arg_is(1, "ACK") => self.exchange(Ask::Spend),
+            Act::Replica | Act::Refused => self.refuse(
                 Outcome::BadRequest,
                 Reason::Unsupported,
                 "replication does not pass through",

@@ -92,7 +92,7 @@ pub(crate) fn prelude(s: &mut Session, link: &mut Link, tag: Tag, out: &mut Vec<
         Ask::Select | Ask::SetName | Ask::SetInfo | Ask::Hello { .. } => {
             link.pending.clone_from(&s.pending);
         }
-        Ask::Taint => link.tainted = true,
+        Ask::Spend | Ask::Taint => link.tainted = true,
         Ask::Sticky(place) => {
             // Counted as in force at once: if it fails, the old one is repeated.
             let place = usize::from(place);

@@ -72,6 +72,7 @@ pub(crate) fn accepted(s: &mut Session, tag: Tag, frame: &[u8]) -> Accepted {
             return Accepted::Local;
         }
         Ask::Plain
+        | Ask::Spend
         | Ask::Unwatch { .. }
         | Ask::Unsubscribe { .. }
         | Ask::Scan
@@ -142,14 +143,12 @@ pub(crate) fn settled(s: &mut Session, tag: Tag, reply: &Meta, frame: &[u8]) {
             s.watching = false;
         }
         Ask::Unwatch { .. } => s.watching = false,
-        Ask::Subscribe { named, .. } | Ask::Unsubscribe { named, .. } => {
-            // `aux` is the number of subscriptions left on the link.
-            if reply.aux == 0 {
-                if named {
-                    s.listening = false;
-                } else {
-                    s.subscribed = false;
-                }
+        // `aux` is the number of subscriptions left on the link.
+        Ask::Subscribe { named, .. } | Ask::Unsubscribe { named, .. } if reply.aux == 0 => {
+            if named {
+                s.listening = false;
+            } else {
+                s.subscribed = false;
             }
         }
         Ask::Monitor if !ok => s.monitor = false,
@@ -225,19 +224,18 @@ fn change(frame: &[u8]) -> Option<Pending> {
     if !name.text.eq_ignore_ascii_case(b"CLIENT") {
         return None;
     }
-    let value = |a: &[u8]| Some(a.into()).filter(|v: &Box<[u8]>| !v.is_empty());
     let second = args.next()?;
     if first.text.eq_ignore_ascii_case(b"SETNAME") {
-        return Some(Pending::Name(value(&second.text)));
+        return Some(Pending::Name(unless_empty(&second.text)));
     }
     if !first.text.eq_ignore_ascii_case(b"SETINFO") {
         return None;
     }
     let third = args.next()?;
     if second.text.eq_ignore_ascii_case(b"LIB-NAME") {
-        Some(Pending::LibName(value(&third.text)))
+        Some(Pending::LibName(unless_empty(&third.text)))
     } else {
-        Some(Pending::LibVer(value(&third.text)))
+        Some(Pending::LibVer(unless_empty(&third.text)))
     }
 }
 
@@ -250,10 +248,12 @@ fn hello_name(frame: &[u8]) -> Option<Pending> {
         if option.text.eq_ignore_ascii_case(b"AUTH") {
             args.next();
         } else {
-            name = Some(Pending::Name(
-                Some(Box::from(&*value.text)).filter(|v: &Box<[u8]>| !v.is_empty()),
-            ));
+            name = Some(Pending::Name(unless_empty(&value.text)));
         }
     }
     name
+}
+
+fn unless_empty(text: &[u8]) -> Option<Box<[u8]>> {
+    (!text.is_empty()).then(|| text.into())
 }

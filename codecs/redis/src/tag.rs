@@ -36,6 +36,8 @@ pub(crate) enum Ask {
     /// A command that is repeated on other links, and its place.
     Sticky(u8),
     /// The link must not be used by others afterwards.
+    Spend,
+    /// The same, and the session keeps it.
     Taint,
     Multi,
     /// `effects`: queued commands change the connection. `keep`: the link stays held.

@@ -56,7 +56,7 @@ impl<'a> Iterator for KeyArgs<'a> {
             let at = self.at;
             self.at += 1;
             let is_key = self.ranges.iter().any(|(first, last, step)| {
-                *first > 0 && at >= *first && at <= *last && (at - first) % step == 0
+                *first > 0 && at >= *first && at <= *last && (at - first).is_multiple_of(*step)
             });
             if is_key && !(self.skip_empty && arg.text.is_empty()) {
                 return Some((at, arg));

@@ -57,6 +57,8 @@ pub(crate) enum Act {
     Scan,
     /// `WAIT`, `WAITAOF`; the time-out's place is given.
     Wait(Wait),
+    /// `REPLCONF`
+    Replica,
     /// Turns the connection into something that is not requests and replies.
     Refused,
 }
@@ -192,7 +194,8 @@ fn act(name: &str) -> Act {
         }
         "blmpop" | "bzmpop" => Act::Block(Wait::FirstSeconds),
         "xread" | "xreadgroup" => Act::Block(Wait::Block),
-        "sync" | "psync" | "replconf" => Act::Refused,
+        "sync" | "psync" => Act::Refused,
+        "replconf" => Act::Replica,
         name if SHARED.binary_search(&name).is_ok() => Act::Plain,
         // The modules' commands are added by hand and work on their keys.
         name if name.contains('.') => Act::Plain,
