@@ -48,7 +48,7 @@ async function strings(r, k) {
   await r.pfcount(k("hll"), k("hll2"));
   await r.pfmerge(k("hll3"), k("hll"), k("hll2"));
   await r.pfdebug("ENCODING", k("hll3"));
-  await r.pfselftest();
+  await r.single.pfselftest();
   await r.set(k("big"), "v".repeat(300000));
   await r.get(k("big"));
 }
@@ -69,7 +69,7 @@ async function keys(r, k) {
   await r.pttl(k("none"));
   await r.object("ENCODING", k("ka"));
   await r.volatile.memory("USAGE", k("ka"));
-  await r.volatile.debug("OBJECT", k("ka"));
+  await r.single.debug("OBJECT", k("ka"));
   await r.rename(k("ka"), k("kb"));
   await r.renamenx(k("kb"), k("kc"));
   await r.rename(k("none"), k("kd"));

@@ -18,5 +18,5 @@ module.exports = new Map([
       "resetOfflineQueue setMaxListeners setSocketTimeout setStatus silentEmit defineCommand",
   ),
   ...because(OTHERS, "sentinel"),
-  ...because(SPECIAL, "psync sync shutdown save"),
+  ...because(SPECIAL, "psync sync shutdown replconf save"),
 ]);

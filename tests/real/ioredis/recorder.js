@@ -12,9 +12,11 @@ function group(name) {
   state.number = 0;
 }
 
-function step(call, reply) {
+// `single`: it needs a cluster with one server, and fails with several.
+function step(call, reply, single = false) {
   state.number += 1;
   const line = { step: `${state.group}/${state.number}`, call, reply: plain(reply) };
+  if (single) line.single = true;
   process.stdout.write(JSON.stringify(line) + "\n");
 }
 
@@ -52,19 +54,21 @@ async function result(promise) {
 }
 
 // A client whose calls are recorded: `await r.get("a")`. `r.volatile.time()` records the type of
-// the reply only, `r.unordered.smembers("s")` sorts it, `r.raw` is the client itself.
-function recorder(client, form = (value) => value) {
+// the reply only, `r.unordered.smembers("s")` sorts it, `r.single.debug()` is
+// refused where there are several servers; `r.raw` is the client itself.
+function recorder(client, form = (value) => value, single = false) {
   return new Proxy(client, {
     get(target, name) {
       if (name === "raw") return client;
       if (name === "volatile") return recorder(client, kind);
+      if (name === "single") return recorder(client, kind, true);
       if (name === "unordered") return recorder(client, sorted);
       if (name === "then") return undefined;
       return async (...args) => {
         called.add(name);
         const reply = await result(target[name](...args));
         const asked = args.map((a) => (Buffer.isBuffer(a) ? a.toString("latin1") : a));
-        step(`${name}(${JSON.stringify(asked).slice(1, -1)})`, form(reply));
+        step(`${name}(${JSON.stringify(asked).slice(1, -1)})`, form(reply), single);
         return reply;
       };
     },

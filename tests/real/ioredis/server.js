@@ -60,7 +60,6 @@ async function server(r, k, world) {
   await r.replicaof("NO", "ONE");
   await r.slaveof("NO", "ONE");
   await r.failover();
-  await r.replconf("listening-port", 1);
   await r.pubsub("NUMPAT");
   await r.call("NOSUCH", "with", "arguments");
 }

@@ -70,7 +70,7 @@ def keys(r, k):
     r.pttl(k("none"))
     r.object("ENCODING", k("ka"))
     r.object("REFCOUNT", k("none"))
-    r.volatile.debug_object(k("ka"))
+    r.single.debug_object(k("ka"))
     r.volatile.memory_usage(k("ka"))
     r.rename(k("ka"), k("kb"))
     r.renamenx(k("kb"), k("kc"))

@@ -132,7 +132,7 @@ def publish_subscribe(r, k, world):
     r.spublish("shard", "sharded")
     heard(hub, 1)
     r.pubsub_shardchannels()
-    r.pubsub_shardnumsub("shard")
+    r.single.pubsub_shardnumsub("shard")
     hub.sunsubscribe("shard")
     heard(hub, 1)
     hub.close()

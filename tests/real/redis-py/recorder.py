@@ -21,10 +21,12 @@ def group(name):
     _state.update(group=name, number=0)
 
 
-def step(call, reply):
-    """Records one step."""
+def step(call, reply, single=False):
+    """Records one step. `single`: it needs a cluster with one server, and fails with several."""
     _state["number"] += 1
     line = {"step": f"{_state['group']}/{_state['number']}", "call": call, "reply": reply}
+    if single:
+        line["single"] = True
     sys.stdout.write(json.dumps(line, sort_keys=True) + "\n")
 
 
@@ -84,9 +86,10 @@ def result(call):
 class Recorder:
     """A client whose calls are recorded."""
 
-    def __init__(self, client, form=plain):
+    def __init__(self, client, form=plain, single=False):
         self._client = client
         self._form = form
+        self._single = single
 
     @property
     def volatile(self):
@@ -95,6 +98,10 @@ class Recorder:
     @property
     def unordered(self):
         return Recorder(self._client, sorted_reply)
+
+    @property
+    def single(self):
+        return Recorder(self._client, kind, single=True)
 
     @property
     def raw(self):
@@ -108,7 +115,7 @@ class Recorder:
             CALLED.add(name)
             reply = result(lambda: method(*args, **kwargs))
             asked = [repr(a) for a in args] + [f"{k}={v!r}" for k, v in kwargs.items()]
-            step(f"{name}({', '.join(asked)})", self._form(reply))
+            step(f"{name}({', '.join(asked)})", self._form(reply), self._single)
             return reply
 
         return call

@@ -48,7 +48,7 @@ fn both(
         let log = rig.proxy.as_ref().map(|p| p.log()).unwrap_or_default();
         format!("{name} through: {e}\n{log}")
     })?;
-    Ok(transcript::compare(name, &direct, &through))
+    Ok(transcript::compare(name, &direct, &through, rig.servers.len() > 1))
 }
 
 fn record(mut command: Command, rig: &Rig, shards: usize) -> Result<Vec<transcript::Step>, String> {

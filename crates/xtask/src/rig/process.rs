@@ -88,23 +88,26 @@ pub(crate) struct Proxy {
     pub(crate) process: Kept,
     pub(crate) port: u16,
     pub(crate) admin: u16,
+    /// Where a second listener is, in templates that have one.
+    pub(crate) second: u16,
     log: PathBuf,
     _dir: TempDir,
 }
 
 impl Proxy {
-    /// Starts `heptad run` with a template of `tests/real/config`, in which `@LISTEN@`, `@ADMIN@`
-    /// `@ENDPOINTS@` (all), and `@ENDPOINT0@`, `@ENDPOINT1@`, … stand for addresses, and waits
+    /// Starts `heptad run` with a template of `tests/real/config`, in which `@LISTEN@`, `@SECOND@`,
+    /// `@ADMIN@`, `@ENDPOINTS@` (all), and `@ENDPOINT0@`, `@ENDPOINT1@`, … stand for addresses, and waits
     /// until it says that it is ready.
     pub(crate) fn start(template: &str, endpoints: &[u16]) -> Result<Self, String> {
         let dir = TempDir::with_prefix("heptad-run-").map_err(|e| e.to_string())?;
-        let (port, admin) = (free_port()?, free_port()?);
+        let (port, second, admin) = (free_port()?, free_port()?, free_port()?);
         let template = paths::real().join("config").join(template);
         let text = std::fs::read_to_string(&template)
             .map_err(|e| format!("{}: {e}", template.display()))?;
         let all: Vec<String> = endpoints.iter().map(|p| format!("127.0.0.1:{p}")).collect();
         let mut text = text
             .replace("@LISTEN@", &format!("127.0.0.1:{port}"))
+            .replace("@SECOND@", &format!("127.0.0.1:{second}"))
             .replace("@ADMIN@", &format!("127.0.0.1:{admin}"))
             .replace("@ENDPOINTS@", &all.join(", "));
         for (i, address) in all.iter().enumerate() {
@@ -127,7 +130,7 @@ impl Proxy {
         wait_until("heptad", &mut process, &log, || {
             get(admin, "/ready").is_ok_and(|(status, _)| status == 200)
         })?;
-        Ok(Self { process, port, admin, log, _dir: dir })
+        Ok(Self { process, port, admin, second, log, _dir: dir })
     }
 
     /// What it printed, for a failure's text.

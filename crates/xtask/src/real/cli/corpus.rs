@@ -18,6 +18,16 @@ pub(super) struct Line {
     pub(super) command: String,
     /// With three servers, what the output begins with, if it must differ.
     pub(super) three: Option<String>,
+    /// Through Heptad, what the output begins with, if it must differ.
+    pub(super) heptad: Option<String>,
+}
+
+impl Line {
+    /// What is expected instead of the server's own reply, behind Heptad with so many servers.
+    pub(super) fn own(&self, shards: usize) -> Option<&str> {
+        let several = self.three.as_deref().filter(|_| shards > 1);
+        several.or(self.heptad.as_deref())
+    }
 }
 
 /// All files of a folder, by name.
@@ -42,16 +52,21 @@ fn parse(text: &str) -> Result<Vec<Line>, String> {
         let (mark, command) = match line.split_at_checked(1) {
             None | Some(("#", _)) => continue,
             Some(("=", rest)) => {
-                let last = lines.last_mut().ok_or("`=3` without a line above")?;
-                let expected = rest.strip_prefix("3 ").ok_or("only `=3 ` is known")?;
-                last.three = Some(expected.to_owned());
+                let last = lines.last_mut().ok_or("an expectation without a line above")?;
+                let (who, expected) = rest.split_once(' ').unwrap_or((rest, ""));
+                match who {
+                    "3" => last.three = Some(expected.to_owned()),
+                    "h" => last.heptad = Some(expected.to_owned()),
+                    _ => return Err(format!("line {}: `={who}` is not known", at + 1)),
+                }
                 continue;
             }
             Some(("~", rest)) => (Mark::Volatile, rest),
             Some(("%", rest)) => (Mark::Unordered, rest),
             _ => (Mark::Exact, line),
         };
-        lines.push(Line { number: at + 1, mark, command: command.to_owned(), three: None });
+        let command = command.to_owned();
+        lines.push(Line { number: at + 1, mark, command, three: None, heptad: None });
     }
     Ok(lines)
 }
@@ -62,10 +77,12 @@ mod tests {
 
     #[test]
     fn marks_and_expectations_are_read() {
-        let lines = parse("# c\n\nGET a\n~TIME\n=3 (error)\n%KEYS *\n").unwrap();
+        let lines = parse("# c\n\nGET a\n=h x\n~TIME\n=3 (error)\n%KEYS *\n").unwrap();
         let marks: Vec<_> = lines.iter().map(|l| (l.number, l.mark)).collect();
-        assert_eq!(marks, [(3, Mark::Exact), (4, Mark::Volatile), (6, Mark::Unordered)]);
-        assert_eq!(lines[1].three.as_deref(), Some("(error)"));
+        assert_eq!(marks, [(3, Mark::Exact), (5, Mark::Volatile), (7, Mark::Unordered)]);
+        assert_eq!((lines[1].own(3), lines[1].own(1)), (Some("(error)"), None));
+        assert_eq!((lines[0].own(3), lines[0].own(1)), (Some("x"), Some("x")));
+        assert!(parse("GET a\n=7 x\n").is_err());
         assert_eq!(lines[1].command, "TIME");
     }
 }

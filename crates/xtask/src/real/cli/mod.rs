@@ -46,9 +46,7 @@ pub(super) fn run(middle: Middle, shards: usize) -> Result<Tally, String> {
                 session(through_rig.port, resp, lines).map_err(|e| format!("{name}: {e}"))?;
             steps += lines.len();
             for ((line, a), b) in lines.iter().zip(&direct).zip(&through) {
-                let merged = (shards > 1 && middle == Middle::Heptad)
-                    .then_some(line.three.as_deref())
-                    .flatten();
+                let merged = line.own(shards).filter(|_| middle == Middle::Heptad);
                 let holds = match merged {
                     Some(expected) => b.trim_start().starts_with(expected),
                     None => told(line.mark, a) == told(line.mark, b),

@@ -8,7 +8,7 @@ use std::{
 
 use super::{counters, resident_kib, rig, serves};
 use crate::{
-    rig::{Metrics, Middle, resp::Client},
+    rig::{Metrics, Middle, Proxy, Rig, resp::Client},
     tally::Tally,
 };
 
@@ -20,35 +20,58 @@ const ANNOUNCED: usize = 1 << 30;
 const GROWTH_KIB: u64 = 64 << 10;
 
 pub(super) fn announcements(middle: Middle) -> Result<Tally, String> {
-    let mut tally = Tally::default();
+    let head = format!("*3\r\n$3\r\nSET\r\n$4\r\nhuge\r\n${ANNOUNCED}\r\n");
     let rig = rig(middle)?;
-    serves(&rig)?;
-    let before = resident_kib(&rig)?;
-    let counted = counters(&rig)?;
+    let mut tally = announce("RESP", &rig, rig.port, head.as_bytes())?;
+    if let Some(server) = rig.servers.first()
+        && middle == Middle::Heptad
+    {
+        let proxy = Proxy::start("both-codecs.yaml", &[server.port])?;
+        let port = proxy.second;
+        let rig = Rig { servers: Vec::new(), port: proxy.port, proxy: Some(proxy) };
+        tally.add(announce("AwesomeRPC", &rig, port, &awesome_head())?);
+    }
+    Ok(tally)
+}
+
+/// A request of AwesomeRPC to `rev`/`get` whose body is to follow.
+fn awesome_head() -> Vec<u8> {
+    let mut head = vec![0xA1, 1, 0, 8];
+    head.extend((ANNOUNCED as u32).to_be_bytes());
+    head.extend(7_u32.to_be_bytes());
+    head.extend(b"\x03rev\x03get");
+    head
+}
+
+/// Opens the connections to `port`, each with this head and a little of the body.
+fn announce(name: &str, rig: &Rig, port: u16, head: &[u8]) -> Result<Tally, String> {
+    let mut tally = Tally::default();
+    serves(rig)?;
+    let before = resident_kib(rig)?;
+    let counted = counters(rig)?;
     let mut open = Vec::new();
     for i in 0..CONNECTIONS {
         let mut stream =
-            TcpStream::connect(("127.0.0.1", rig.port)).map_err(|e| format!("{i}: {e}"))?;
-        let head = format!("*3\r\n$3\r\nSET\r\n$4\r\nhuge\r\n${ANNOUNCED}\r\n");
+            TcpStream::connect(("127.0.0.1", port)).map_err(|e| format!("{i}: {e}"))?;
         // It may be closed while we still write.
-        let _ = stream.write_all(head.as_bytes());
+        let _ = stream.write_all(head);
         let _ = stream.write_all(&[b'x'; 8 << 10]);
         open.push(stream);
     }
-    serves(&rig)?;
-    let peak = resident_kib(&rig)?;
+    serves(rig)?;
+    let peak = resident_kib(rig)?;
     tally.check(peak.saturating_sub(before) < GROWTH_KIB, || {
         format!("{CONNECTIONS} announcements: resident {before} KiB, then {peak} KiB")
     });
-    if let (Some(before), Some(after)) = (counted, counters(&rig)?) {
+    if let (Some(before), Some(after)) = (counted, counters(rig)?) {
         let seen = delta(&before, &after, "heptad_sessions_opened_total", &[]);
         tally.check(seen >= CONNECTIONS as f64, || format!("{seen} sessions counted"));
     }
     drop(open);
-    serves(&rig)?;
-    tally.passed += 1;
+    let alive = serves(rig);
+    tally.check(alive.is_ok(), || format!("after {name} announcements: {alive:?}"));
     tally.note(format!(
-        "{CONNECTIONS} announcements of 1 GiB: {} KiB more",
+        "{CONNECTIONS} {name} announcements of 1 GiB: {} KiB more",
         peak.saturating_sub(before)
     ));
     Ok(tally)
@@ -152,7 +175,7 @@ fn delta(before: &Metrics, after: &Metrics, name: &str, labels: &[&str]) -> f64 
 }
 
 /// Waits until the end of a session was counted; what changed if it was not.
-fn settled(rig: &crate::rig::Rig, before: &Metrics) -> Result<Result<(), String>, String> {
+fn settled(rig: &Rig, before: &Metrics) -> Result<Result<(), String>, String> {
     let end = Instant::now() + Duration::from_secs(5);
     loop {
         let Some(after) = counters(rig)? else {
