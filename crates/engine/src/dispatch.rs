@@ -283,7 +283,13 @@ impl<C: Codec> Engine<C> {
         let s = self.sessions.get(id.0).ok_or(gone)?;
         let flavour = self.codec.flavour(&s.conn, &meta);
         match way {
-            Way::Held(link) => Ok(link),
+            Way::Held(link) => {
+                let most = self.pools.get(pool).map_or(0, |p| p.cluster.links.max_buffered);
+                if self.links.get(link.0).is_some_and(|l| l.out.len() >= most) {
+                    return Err(NoLink::Down((Outcome::Overloaded, Reason::LinkBuffer)));
+                }
+                Ok(link)
+            }
             Way::Own(lane) => {
                 let link = self.own_link(now, pool, endpoint, flavour, id, lane)?;
                 if let Some(lane) = lane
@@ -423,6 +429,9 @@ impl<C: Codec> Engine<C> {
             let frame = frame.to_vec();
             self.buffered += frame.len();
             l.jobs.push_back(Job { exchange: key, part, frame });
+            if let Some(x) = self.exchanges.get_mut(key) {
+                x.phase = Phase::Dialing;
+            }
             self.place(key, part, link, 0);
             return;
         }
@@ -450,9 +459,14 @@ impl<C: Codec> Engine<C> {
                 return;
             };
             self.buffered = self.buffered.saturating_sub(job.frame.len());
-            let live = self.exchanges.get(job.exchange).is_some_and(|x| x.phase == Phase::Sent);
-            if live {
+            let Some(x) = self.exchanges.get_mut(job.exchange) else {
+                continue;
+            };
+            if x.phase != Phase::Settled {
+                x.phase = Phase::Sent;
+                let id = x.session;
                 self.write(now, job.exchange, job.part, link, &job.frame, None);
+                self.wake(id);
             }
         }
     }
@@ -686,6 +700,11 @@ impl<C: Codec> Engine<C> {
         let Some(l) = self.links.get_mut(link.0) else {
             return;
         };
+        let most = self.pools.get(l.pool).map_or(0, |p| p.cluster.links.max_buffered);
+        if l.out.len() >= most && meta.kind != Kind::Reset {
+            // The link is others' too and cannot be paused for one stream.
+            return self.settle_end(now, key, (Outcome::Overloaded, Reason::LinkBuffer));
+        }
         let edit = Rewrite::new(Some(wire), &[]);
         let mark = l.out.mark();
         let mut splice = Splice::new(frame, shared, &mut l.out);

@@ -60,6 +60,8 @@ pub(crate) enum Phase {
     Quiet,
     /// Waits for a link to the chosen endpoint.
     Queued,
+    /// Its frame is with a link of its own that is not ready yet.
+    Dialing,
     /// On its way.
     Sent,
     /// Settled; its reply waits for its turn.

@@ -156,11 +156,19 @@ impl<C: Codec> Engine<C> {
         match s.stall {
             Stall::None => true,
             Stall::Barrier(key) => self.exchanges.get(key).is_none(),
-            Stall::Waiting(key) => {
-                !matches!(self.phase(key), Some(Phase::Asking(..) | Phase::Quiet | Phase::Queued))
-            }
+            Stall::Waiting(key) => !self.is_parked(key),
             Stall::Room => self.has_room(s),
         }
+    }
+
+    /// Whether what comes behind an exchange must wait until it is on its way. The frames of a
+    /// stream find their link only when its opening was written.
+    fn is_parked(&self, key: crate::arena::Key) -> bool {
+        self.exchanges.get(key).is_some_and(|x| match x.phase {
+            Phase::Asking(..) | Phase::Quiet | Phase::Queued => true,
+            Phase::Dialing => x.meta.kind == Kind::Open,
+            Phase::Sent | Phase::Settled => false,
+        })
     }
 
     fn has_room(&self, s: &Session<C>) -> bool {
@@ -257,10 +265,7 @@ impl<C: Codec> Engine<C> {
                 let barrier = matches!(meta.kind, Kind::Login | Kind::Control)
                     || matches!(meta.bind, Bind::Release(_));
                 let ordered = self.traits.ordered || meta.kind == Kind::Open;
-                let parked = matches!(
-                    self.phase(key),
-                    Some(Phase::Asking(..) | Phase::Quiet | Phase::Queued)
-                );
+                let parked = self.is_parked(key);
                 if let Some(s) = self.sessions.get_mut(id.0) {
                     if barrier && self.exchanges.get(key).is_some() {
                         s.stall = Stall::Barrier(key);
@@ -302,10 +307,16 @@ impl<C: Codec> Engine<C> {
         self.stats.session_ended((fault.outcome, fault.reason));
         let key = self.exchange(now, id, Meta::frame(Kind::Request, 0), C::Tag::default());
         self.settle_error(now, key, (fault.outcome, fault.reason), fault.text);
+        let mut streams = Vec::new();
         if let Some(s) = self.sessions.get_mut(id.0) {
             s.closing = true;
             s.input = Vec::new();
             s.need = 0;
+            streams.extend(s.streams.values().copied());
+        }
+        // Requests in flight are answered before the end; a stream has none of its own.
+        for key in streams {
+            self.end_silently(now, key, (Outcome::Cancelled, Reason::Closed));
         }
         self.wake(id);
     }

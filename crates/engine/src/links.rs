@@ -49,7 +49,8 @@ impl<C: Codec> Engine<C> {
             out: heptad_core::Chain::default(),
             dirty: false,
             jobs: std::collections::VecDeque::new(),
-            draining: false,
+            // Whoever still waits in a retired pool is served, and nothing stays behind.
+            draining: p.retired,
             orphans: 0,
             since: deadline,
             heard: now,
