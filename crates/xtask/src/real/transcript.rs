@@ -69,7 +69,7 @@ pub(super) fn parse(output: &str) -> Result<Vec<Step>, String> {
 }
 
 /// What the client libraries make of the refusal of a step that needs one server.
-const REFUSED: &str = r#"{"code":"ERR","error":"ReplyError"}"#;
+const REFUSED: &str = r#"{"object":[["error","ReplyError"],["code","ERR"]]}"#;
 const REFUSED_PY: &str = r#"{"code":"heptad:","error":"ResponseError"}"#;
 
 /// Compares two records and counts one check per step. `several`: the second is of several servers

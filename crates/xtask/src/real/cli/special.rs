@@ -6,6 +6,7 @@
 
 use std::{
     io::{self, Read},
+    net::Shutdown,
     process::{Command, Stdio},
     sync::mpsc,
     thread,
@@ -56,6 +57,8 @@ pub(in super::super) fn run(middle: Middle) -> Result<Tally, String> {
         let b = dialogue(through.port, commands, *replies);
         tally.check(a == b, || format!("{name}\n  direct: {a}\n  through: {b}"));
     }
+    let (a, b) = (half_closed(direct.port), half_closed(through.port));
+    tally.check(a == b, || format!("half-closed\n  direct: {a:?}\n  through: {b:?}"));
     for args in [&["SYNC"][..], &["PSYNC", "?", "-1"]] {
         tally.add(replica(&through, args)?);
     }
@@ -169,6 +172,20 @@ fn dialogue(port: u16, commands: &[&[&str]], replies: usize) -> String {
         Ok(normalise(&seen.join(" ")))
     };
     talk().unwrap_or_else(|e| format!("failed: {e}"))
+}
+
+/// What a client reads that says at once that it will send no more, as `printf … | nc` does.
+fn half_closed(port: u16) -> Result<String, String> {
+    let talk = || -> io::Result<Vec<u8>> {
+        let mut client = Client::connect(port)?;
+        client.send_raw(b"SET half 1\r\nINCR half\r\nGET half\r\nNOSUCH\r\nPING\r\n")?;
+        client.socket().shutdown(Shutdown::Write)?;
+        client.read_to_close()
+    };
+    match talk() {
+        Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
+        Err(e) => Err(e.to_string()),
+    }
 }
 
 /// `HELLO` tells the connection's number.

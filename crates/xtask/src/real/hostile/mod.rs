@@ -4,7 +4,7 @@
 mod bytes;
 mod peers;
 
-use std::io;
+use std::{io, time::Instant};
 
 use crate::{
     rig::{Metrics, Middle, Rig, resp::Client},
@@ -22,8 +22,12 @@ pub(super) fn run(middle: Middle) -> Result<Tally, String> {
         ("client that never reads", peers::never_reads),
     ];
     for (name, case) in cases {
+        let start = Instant::now();
         match case(middle) {
-            Ok(tally) => all.add(tally),
+            Ok(tally) => {
+                all.note(format!("{name} {:.1} s", start.elapsed().as_secs_f32()));
+                all.add(tally);
+            }
             Err(error) => all.fail(format!("{name}: {error}")),
         }
     }
