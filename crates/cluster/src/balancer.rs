@@ -75,11 +75,7 @@ pub struct Spec {
 impl Spec {
     /// A spec with the default key hash.
     pub fn new(balance: Balance, endpoints: Vec<Endpoint>) -> Self {
-        Self {
-            balance,
-            key: KeyHash::default(),
-            endpoints,
-        }
+        Self { balance, key: KeyHash::default(), endpoints }
     }
 
     /// The same with a key hash.
@@ -102,25 +98,13 @@ pub enum BalanceError {
     #[error(
         "endpoints {first} and {second} are both called `{identity}`, so keys cannot be told apart"
     )]
-    SameIdentity {
-        first: usize,
-        second: usize,
-        identity: String,
-    },
+    SameIdentity { first: usize, second: usize, identity: String },
     #[error("table size {0} is not a prime from 2 to 5000011")]
     TableSize(u32),
     #[error("{first}-{last} is not a range of slots from 0 to 16383")]
-    SlotRange {
-        endpoint: usize,
-        first: u16,
-        last: u16,
-    },
+    SlotRange { endpoint: usize, first: u16, last: u16 },
     #[error("slot {slot} is given to both endpoint {first} and endpoint {second}")]
-    SlotTwice {
-        slot: u16,
-        first: usize,
-        second: usize,
-    },
+    SlotTwice { slot: u16, first: usize, second: usize },
 }
 
 /// Endpoints are numbered in 16 bits, of which one value means nobody.
@@ -174,10 +158,7 @@ impl Balancer {
             Balance::LeastRequest => Method::LeastRequest,
             Balance::Ring { failover } => {
                 told_apart(endpoints)?;
-                Method::Ring {
-                    ring: Arc::new(Ring::new(endpoints)),
-                    failover,
-                }
+                Method::Ring { ring: Arc::new(Ring::new(endpoints)), failover }
             }
             Balance::Modula { order } => {
                 if order == Order::Identity {
@@ -185,24 +166,13 @@ impl Balancer {
                 }
                 Method::Modula(Arc::new(Modula::new(endpoints, order)))
             }
-            Balance::Maglev {
-                table_size,
-                failover,
-            } => {
+            Balance::Maglev { table_size, failover } => {
                 told_apart(endpoints)?;
-                Method::Maglev {
-                    table: Arc::new(Maglev::new(endpoints, table_size)),
-                    failover,
-                }
+                Method::Maglev { table: Arc::new(Maglev::new(endpoints, table_size)), failover }
             }
             Balance::Slots => Method::Slots(slots::assign(endpoints)?.into()),
         };
-        Ok(Self {
-            method,
-            key: spec.key,
-            weights,
-            rng: Rng::with_seed(seed),
-        })
+        Ok(Self { method, key: spec.key, weights, rng: Rng::with_seed(seed) })
     }
 
     /// A balancer of the same spec with another seed; tables are shared.
@@ -232,10 +202,7 @@ impl Balancer {
 
     /// Whether a key decides.
     pub fn is_hashing(&self) -> bool {
-        !matches!(
-            self.method,
-            Method::RoundRobin(_) | Method::Random | Method::LeastRequest
-        )
+        !matches!(self.method, Method::RoundRobin(_) | Method::Random | Method::LeastRequest)
     }
 
     /// The place of the endpoint to use, or `None` if there is none.
@@ -260,17 +227,11 @@ impl Balancer {
             return self.weights.draw(&mut self.rng, None, usable);
         };
         match &self.method {
-            Method::Ring {
-                ring,
-                failover: true,
-            } => {
+            Method::Ring { ring, failover: true } => {
                 let hash = self.key.hash(key);
                 self.first_usable(hash, ring.walk(hash as u32), usable)
             }
-            Method::Maglev {
-                table,
-                failover: true,
-            } => {
+            Method::Maglev { table, failover: true } => {
                 let hash = spread(self.key.hash(key));
                 self.first_usable(hash, table.walk(hash), usable)
             }
@@ -341,9 +302,7 @@ impl Balancer {
             before = Some(index);
         }
         let start = spread(hash).checked_rem(n as u64)? as usize;
-        (start..n)
-            .chain(0..start)
-            .find(|i| self.weights.of(*i) > 0 && usable(*i))
+        (start..n).chain(0..start).find(|i| self.weights.of(*i) > 0 && usable(*i))
     }
 }
 
@@ -352,16 +311,9 @@ fn told_apart(endpoints: &[Endpoint]) -> Result<(), BalanceError> {
     for (second, endpoint) in endpoints.iter().enumerate() {
         let identity = endpoint.identity();
         if !seen.insert(identity.clone()) {
-            let first = endpoints
-                .iter()
-                .position(|e| e.identity() == identity)
-                .unwrap_or(0);
+            let first = endpoints.iter().position(|e| e.identity() == identity).unwrap_or(0);
             let identity = identity.into_owned();
-            return Err(BalanceError::SameIdentity {
-                first,
-                second,
-                identity,
-            });
+            return Err(BalanceError::SameIdentity { first, second, identity });
         }
     }
     Ok(())

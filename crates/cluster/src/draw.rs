@@ -27,11 +27,7 @@ impl Weights {
         let len = weights.len();
         let first = weights.clone().next().unwrap_or(1);
         if first > 0 && weights.clone().all(|w| w == first) {
-            return Self {
-                len,
-                ends: None,
-                total: len as u64,
-            };
+            return Self { len, ends: None, total: len as u64 };
         }
         let mut total = 0;
         let ends = weights
@@ -40,11 +36,7 @@ impl Weights {
                 total
             })
             .collect();
-        Self {
-            len,
-            ends: Some(ends),
-            total,
-        }
+        Self { len, ends: Some(ends), total }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -110,15 +102,13 @@ impl Weights {
             return None;
         }
         let mut point = rng.u64(..total);
-        (0..self.len)
-            .filter(left)
-            .find(|i| match point.checked_sub(self.of(*i)) {
-                Some(rest) => {
-                    point = rest;
-                    false
-                }
-                None => true,
-            })
+        (0..self.len).filter(left).find(|i| match point.checked_sub(self.of(*i)) {
+            Some(rest) => {
+                point = rest;
+                false
+            }
+            None => true,
+        })
     }
 }
 
@@ -127,10 +117,7 @@ mod tests {
     use super::*;
 
     fn weights(all: &[u32]) -> Weights {
-        let all: Vec<_> = all
-            .iter()
-            .map(|w| Endpoint::new("a:1").weighing(*w))
-            .collect();
+        let all: Vec<_> = all.iter().map(|w| Endpoint::new("a:1").weighing(*w)).collect();
         Weights::new(&all)
     }
 
@@ -147,43 +134,22 @@ mod tests {
 
     fn near(counts: &[u32], expect: &[u32]) {
         for (c, e) in counts.iter().zip(expect) {
-            assert!(
-                c.abs_diff(*e) <= 700 && (*e > 0) == (*c > 0),
-                "{counts:?} {expect:?}"
-            );
+            assert!(c.abs_diff(*e) <= 700 && (*e > 0) == (*c > 0), "{counts:?} {expect:?}");
         }
     }
 
     #[test]
     fn shares_follow_weights_with_and_without_a_hole() {
-        near(
-            &shares(&weights(&[5, 5, 5]), None, &[]),
-            &[20_000, 20_000, 20_000],
-        );
-        near(
-            &shares(&weights(&[1, 0, 2, 3]), None, &[]),
-            &[10_000, 0, 20_000, 30_000],
-        );
-        near(
-            &shares(&weights(&[1, 0, 2, 3]), Some(3), &[]),
-            &[20_000, 0, 40_000, 0],
-        );
-        near(
-            &shares(&weights(&[1, 1, 1]), Some(1), &[]),
-            &[30_000, 0, 30_000],
-        );
+        near(&shares(&weights(&[5, 5, 5]), None, &[]), &[20_000, 20_000, 20_000]);
+        near(&shares(&weights(&[1, 0, 2, 3]), None, &[]), &[10_000, 0, 20_000, 30_000]);
+        near(&shares(&weights(&[1, 0, 2, 3]), Some(3), &[]), &[20_000, 0, 40_000, 0]);
+        near(&shares(&weights(&[1, 1, 1]), Some(1), &[]), &[30_000, 0, 30_000]);
     }
 
     #[test]
     fn shares_of_the_usable_stay_in_proportion() {
-        near(
-            &shares(&weights(&[100, 1, 2, 3]), None, &[0]),
-            &[0, 10_000, 20_000, 30_000],
-        );
-        near(
-            &shares(&weights(&[1, 1, 1, 1]), Some(3), &[0]),
-            &[0, 30_000, 30_000, 0],
-        );
+        near(&shares(&weights(&[100, 1, 2, 3]), None, &[0]), &[0, 10_000, 20_000, 30_000]);
+        near(&shares(&weights(&[1, 1, 1, 1]), Some(3), &[0]), &[0, 30_000, 30_000, 0]);
         near(&shares(&weights(&[1, 1]), None, &[0, 1]), &[0, 0]);
         near(&shares(&weights(&[1]), Some(0), &[]), &[0]);
         near(&shares(&weights(&[1, 0]), Some(0), &[]), &[0, 0]);

@@ -24,12 +24,7 @@ pub struct Endpoint {
 impl Endpoint {
     /// An unnamed endpoint of weight 1.
     pub fn new(address: impl Into<String>) -> Self {
-        Self {
-            address: address.into(),
-            name: None,
-            weight: 1,
-            slots: Vec::new(),
-        }
+        Self { address: address.into(), name: None, weight: 1, slots: Vec::new() }
     }
 
     /// The same endpoint with a name.
@@ -70,11 +65,7 @@ impl Endpoint {
 /// The endpoints' places in the order in which twemproxy keeps its servers: by length of identity,
 /// then by its bytes. What is built in this order does not depend on the order of a list.
 pub(crate) fn by_identity(endpoints: &[Endpoint]) -> Vec<(usize, Cow<'_, str>)> {
-    let mut order: Vec<_> = endpoints
-        .iter()
-        .map(Endpoint::identity)
-        .enumerate()
-        .collect();
+    let mut order: Vec<_> = endpoints.iter().map(Endpoint::identity).enumerate().collect();
     order.sort_by(|(_, a), (_, b)| a.len().cmp(&b.len()).then_with(|| a.cmp(b)));
     order
 }

@@ -104,9 +104,7 @@ pub struct ParseHashFunctionError;
 impl fmt::Display for ParseHashFunctionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("expected ")?;
-        let (last, all) = HashFunction::ALL
-            .split_last()
-            .unwrap_or((&HashFunction::Fnv1a64, &[]));
+        let (last, all) = HashFunction::ALL.split_last().unwrap_or((&HashFunction::Fnv1a64, &[]));
         for (i, function) in all.iter().enumerate() {
             write!(f, "{}{function}", if i == 0 { "" } else { ", " })?;
         }
@@ -120,11 +118,7 @@ impl FromStr for HashFunction {
     type Err = ParseHashFunctionError;
 
     fn from_str(s: &str) -> Result<Self, ParseHashFunctionError> {
-        Self::ALL
-            .iter()
-            .copied()
-            .find(|f| f.as_str() == s)
-            .ok_or(ParseHashFunctionError)
+        Self::ALL.iter().copied().find(|f| f.as_str() == s).ok_or(ParseHashFunctionError)
     }
 }
 
@@ -143,10 +137,7 @@ pub struct KeyHash {
 impl KeyHash {
     /// A key hash without tag.
     pub const fn new(function: HashFunction) -> Self {
-        Self {
-            function,
-            tag: None,
-        }
+        Self { function, tag: None }
     }
 
     /// The same with a tag.
@@ -162,8 +153,7 @@ impl KeyHash {
             HashFunction::RedisSlot => Some((b'{', b'}')),
             _ => self.tag,
         };
-        tag.and_then(|(begin, end)| between(key, begin, end))
-            .unwrap_or(key)
+        tag.and_then(|(begin, end)| between(key, begin, end)).unwrap_or(key)
     }
 
     /// The key's number; 0 for an empty key, whatever the function. Below 2^32 for all functions
@@ -187,12 +177,7 @@ fn between(key: &[u8], begin: u8, end: u8) -> Option<&[u8]> {
 pub(crate) fn md5_quarters(bytes: &[u8]) -> [u32; 4] {
     let digest: [u8; 16] = Md5::digest(bytes).into();
     let whole = u128::from_le_bytes(digest);
-    [
-        whole as u32,
-        (whole >> 32) as u32,
-        (whole >> 64) as u32,
-        (whole >> 96) as u32,
-    ]
+    [whole as u32, (whole >> 32) as u32, (whole >> 64) as u32, (whole >> 96) as u32]
 }
 
 /// Spreads a number over all 64 bits, so that a bad hash function does no harm where nothing has to
@@ -220,11 +205,7 @@ mod tests {
             assert_eq!(f.as_str().parse(), Ok(*f));
         }
         assert_eq!("fnv".parse::<HashFunction>(), Err(ParseHashFunctionError));
-        assert!(
-            ParseHashFunctionError
-                .to_string()
-                .ends_with("crc16_xmodem or atol")
-        );
+        assert!(ParseHashFunctionError.to_string().ends_with("crc16_xmodem or atol"));
     }
 
     #[test]

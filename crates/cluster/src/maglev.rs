@@ -42,9 +42,7 @@ impl Maglev {
             })
             .collect();
         let Some(heaviest) = choosers.iter().map(|c| c.weight).max() else {
-            return Self {
-                table: Box::default(),
-            };
+            return Self { table: Box::default() };
         };
         let mut table = vec![None; size as usize];
         let mut left = table.len();
@@ -61,9 +59,7 @@ impl Maglev {
                 table[chooser.place as usize] = Some(chooser.index);
                 left -= 1;
                 if left == 0 {
-                    return Self {
-                        table: table.into_iter().flatten().collect(),
-                    };
+                    return Self { table: table.into_iter().flatten().collect() };
                 }
             }
         }
@@ -81,9 +77,7 @@ impl Maglev {
 /// Whether a table may have this size.
 pub(crate) fn is_size(size: u32) -> bool {
     (2..=MAX_TABLE_SIZE).contains(&size)
-        && (2..)
-            .take_while(|d| d * d <= size)
-            .all(|d| !size.is_multiple_of(d))
+        && (2..).take_while(|d| d * d <= size).all(|d| !size.is_multiple_of(d))
 }
 
 #[cfg(test)]
@@ -91,26 +85,18 @@ mod tests {
     use super::*;
 
     fn endpoints(n: usize) -> Vec<Endpoint> {
-        (0..n)
-            .map(|i| Endpoint::new(format!("10.0.0.{i}:6379")))
-            .collect()
+        (0..n).map(|i| Endpoint::new(format!("10.0.0.{i}:6379"))).collect()
     }
 
     fn counts(m: &Maglev, n: usize) -> Vec<usize> {
-        (0..n)
-            .map(|i| m.table.iter().filter(|o| usize::from(**o) == i).count())
-            .collect()
+        (0..n).map(|i| m.table.iter().filter(|o| usize::from(**o) == i).count()).collect()
     }
 
     #[test]
     fn places_are_shared_evenly() {
         let m = Maglev::new(&endpoints(10), DEFAULT_TABLE_SIZE);
         assert_eq!(m.table.len(), 65_537);
-        assert!(
-            counts(&m, 10).iter().all(|c| (6553..=6554).contains(c)),
-            "{:?}",
-            counts(&m, 10)
-        );
+        assert!(counts(&m, 10).iter().all(|c| (6553..=6554).contains(c)), "{:?}", counts(&m, 10));
     }
 
     #[test]
@@ -135,12 +121,7 @@ mod tests {
         assert!(m.table.iter().zip(&r.table).all(|(a, b)| *a == 9 - *b));
 
         let without = Maglev::new(&all[..9], DEFAULT_TABLE_SIZE);
-        let moved = m
-            .table
-            .iter()
-            .zip(&without.table)
-            .filter(|(a, b)| **a != 9 && a != b)
-            .count();
+        let moved = m.table.iter().zip(&without.table).filter(|(a, b)| **a != 9 && a != b).count();
         assert!(moved < 65_537 / 20, "{moved} places moved needlessly");
     }
 

@@ -28,25 +28,17 @@ impl Modula {
     /// There must be at most 65536 endpoints.
     pub(crate) fn new(endpoints: &[Endpoint], order: Order) -> Self {
         let listed: Box<[u16]> = match order {
-            Order::Identity => by_identity(endpoints)
-                .into_iter()
-                .map(|(i, _)| i as u16)
-                .collect(),
+            Order::Identity => by_identity(endpoints).into_iter().map(|(i, _)| i as u16).collect(),
             Order::Listed => (0..endpoints.len()).map(|i| i as u16).collect(),
         };
         let ordered = listed.iter().map(|i| &endpoints[usize::from(*i)]);
-        Self {
-            weights: Weights::of_each(ordered.map(|e| e.weight)),
-            listed,
-        }
+        Self { weights: Weights::of_each(ordered.map(|e| e.weight)), listed }
     }
 
     /// Whose number it is; `None` only if there are no endpoints.
     pub(crate) fn locate(&self, hash: u64) -> Option<usize> {
         let point = hash.checked_rem(self.weights.total())?;
-        self.listed
-            .get(self.weights.at(point))
-            .map(|i| usize::from(*i))
+        self.listed.get(self.weights.at(point)).map(|i| usize::from(*i))
     }
 }
 
@@ -56,11 +48,7 @@ mod tests {
 
     #[test]
     fn numbers_go_around_in_order_with_weights() {
-        let all = [
-            Endpoint::new("b:1").weighing(2),
-            Endpoint::new("aa:1"),
-            Endpoint::new("a:1"),
-        ];
+        let all = [Endpoint::new("b:1").weighing(2), Endpoint::new("aa:1"), Endpoint::new("a:1")];
         let by_name = Modula::new(&all, Order::Identity);
         let listed = Modula::new(&all, Order::Listed);
         let around = |m: &Modula| (0..8).filter_map(|h| m.locate(h)).collect::<Vec<_>>();

@@ -37,10 +37,7 @@ impl Ring {
         // Stable: of equal points the one of the first identity counts.
         all.sort_by_key(|(point, _)| *point);
         let (points, owners): (Vec<_>, Vec<_>) = all.into_iter().unzip();
-        Self {
-            points: points.into(),
-            owners: owners.into(),
-        }
+        Self { points: points.into(), owners: owners.into() }
     }
 
     /// The owners from the key's point on, once around; nothing on an empty ring.
@@ -68,9 +65,7 @@ mod tests {
 
     #[test]
     fn average_weight_gives_160_points() {
-        let all: Vec<_> = (0..10)
-            .map(|i| Endpoint::new(format!("10.0.0.{i}:6379")))
-            .collect();
+        let all: Vec<_> = (0..10).map(|i| Endpoint::new(format!("10.0.0.{i}:6379"))).collect();
         let ring = Ring::new(&all);
         for i in 0..10 {
             assert_eq!(ring.owners.iter().filter(|o| **o == i).count(), 160);
@@ -96,10 +91,7 @@ mod tests {
 
     #[test]
     fn walk_goes_once_around_and_wraps() {
-        let ring = Ring {
-            points: [10, 20, 30].into(),
-            owners: [0, 1, 2].into(),
-        };
+        let ring = Ring { points: [10, 20, 30].into(), owners: [0, 1, 2].into() };
         let walk = |hash| ring.walk(hash).collect::<Vec<_>>();
         assert_eq!(walk(0), [0, 1, 2]);
         assert_eq!(walk(10), [0, 1, 2]);

@@ -31,11 +31,7 @@ pub(crate) fn assign(endpoints: &[Endpoint]) -> Result<Vec<u16>, BalanceError> {
     for (i, endpoint) in endpoints.iter().enumerate() {
         for &(first, last) in &endpoint.slots {
             if first > last || last >= SLOTS {
-                return Err(BalanceError::SlotRange {
-                    endpoint: i,
-                    first,
-                    last,
-                });
+                return Err(BalanceError::SlotRange { endpoint: i, first, last });
             }
             for slot in first..=last {
                 let owner = &mut table[usize::from(slot)];
@@ -87,29 +83,15 @@ mod tests {
         let a = Endpoint::new("a:1").holding(0, 99).holding(200, 200);
         let b = Endpoint::new("b:1").holding(100, 199);
         let table = assign(&[a.clone(), b]).unwrap();
-        assert_eq!(
-            (table[99], table[100], table[200], table[201]),
-            (0, 1, 0, NOBODY)
-        );
+        assert_eq!((table[99], table[100], table[200], table[201]), (0, 1, 0, NOBODY));
         let twice = Endpoint::new("b:1").holding(200, 300);
         assert_eq!(
             assign(&[a, twice]),
-            Err(BalanceError::SlotTwice {
-                slot: 200,
-                first: 0,
-                second: 1
-            })
+            Err(BalanceError::SlotTwice { slot: 200, first: 0, second: 1 })
         );
         for (first, last) in [(5, 4), (0, SLOTS)] {
             let bad = Endpoint::new("a:1").holding(first, last);
-            assert_eq!(
-                assign(&[bad]),
-                Err(BalanceError::SlotRange {
-                    endpoint: 0,
-                    first,
-                    last
-                })
-            );
+            assert_eq!(assign(&[bad]), Err(BalanceError::SlotRange { endpoint: 0, first, last }));
         }
     }
 }

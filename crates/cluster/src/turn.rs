@@ -38,14 +38,8 @@ impl Turn {
     ) -> Option<usize> {
         match self {
             Self::Even(next) => {
-                let found = (*next..weights.len())
-                    .chain(0..*next)
-                    .find(|i| usable(*i))?;
-                *next = if found + 1 < weights.len() {
-                    found + 1
-                } else {
-                    0
-                };
+                let found = (*next..weights.len()).chain(0..*next).find(|i| usable(*i))?;
+                *next = if found + 1 < weights.len() { found + 1 } else { 0 };
                 Some(found)
             }
             Self::Smooth(credit) => {
@@ -76,15 +70,10 @@ mod tests {
     use crate::Endpoint;
 
     fn sequence(all: &[u32], seed: u64, n: usize, out: &[usize]) -> Vec<usize> {
-        let all: Vec<_> = all
-            .iter()
-            .map(|w| Endpoint::new("a:1").weighing(*w))
-            .collect();
+        let all: Vec<_> = all.iter().map(|w| Endpoint::new("a:1").weighing(*w)).collect();
         let weights = Weights::new(&all);
         let mut turn = Turn::new(&weights, seed);
-        (0..n)
-            .filter_map(|_| turn.pick(&weights, &|i| !out.contains(&i)))
-            .collect()
+        (0..n).filter_map(|_| turn.pick(&weights, &|i| !out.contains(&i))).collect()
     }
 
     #[test]
@@ -98,10 +87,7 @@ mod tests {
 
     #[test]
     fn unequal_weights_are_spread_smoothly() {
-        assert_eq!(
-            sequence(&[5, 1, 1], 0, 14, &[]),
-            [0, 0, 1, 0, 2, 0, 0, 0, 0, 1, 0, 2, 0, 0]
-        );
+        assert_eq!(sequence(&[5, 1, 1], 0, 14, &[]), [0, 0, 1, 0, 2, 0, 0, 0, 0, 1, 0, 2, 0, 0]);
         assert_eq!(sequence(&[1, 2, 0, 3], 0, 6, &[]), [3, 1, 0, 3, 1, 3]);
         assert_eq!(sequence(&[1, 2, 0, 3], 1, 5, &[]), [1, 0, 3, 1, 3]);
         assert_eq!(sequence(&[1, 2, 3], 0, 6, &[2]), [1, 0, 1, 1, 0, 1]);
@@ -110,18 +96,13 @@ mod tests {
 
     #[test]
     fn an_endpoint_that_comes_back_does_not_get_what_it_missed_in_one_run() {
-        let all = [
-            Endpoint::new("a:1").weighing(2),
-            Endpoint::new("b:1").weighing(1),
-        ];
+        let all = [Endpoint::new("a:1").weighing(2), Endpoint::new("b:1").weighing(1)];
         let weights = Weights::new(&all);
         let mut turn = Turn::new(&weights, 0);
         for _ in 0..100 {
             assert_eq!(turn.pick(&weights, &|i| i == 0), Some(0));
         }
-        let after: Vec<_> = (0..6)
-            .filter_map(|_| turn.pick(&weights, &|_| true))
-            .collect();
+        let after: Vec<_> = (0..6).filter_map(|_| turn.pick(&weights, &|_| true)).collect();
         assert_eq!(after.iter().filter(|i| **i == 1).count(), 2, "{after:?}");
     }
 }

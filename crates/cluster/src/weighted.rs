@@ -70,9 +70,7 @@ mod tests {
 
     fn stable(weights: &[u32]) -> Vec<usize> {
         let w = Weighted::new(weights).unwrap();
-        (0..N)
-            .map(|i| w.pick_stable(format!("user:{i}").as_bytes()))
-            .collect()
+        (0..N).map(|i| w.pick_stable(format!("user:{i}").as_bytes())).collect()
     }
 
     fn near(chosen: &[usize], weights: &[u32]) {
@@ -80,10 +78,7 @@ mod tests {
         for (i, w) in weights.iter().enumerate() {
             let got = chosen.iter().filter(|c| **c == i).count();
             let expect = N * *w as usize / total as usize;
-            assert!(
-                got.abs_diff(expect) < N / 80 && (got > 0) == (*w > 0),
-                "{i}: {got} {expect}"
-            );
+            assert!(got.abs_diff(expect) < N / 80 && (got > 0) == (*w > 0), "{i}: {got} {expect}");
         }
     }
 
@@ -92,10 +87,7 @@ mod tests {
         let mut rng = fastrand::Rng::with_seed(1);
         for weights in [&[75, 25][..], &[0, 1, 2, 0, 5], &[7], &[1, 1, 0]] {
             let w = Weighted::new(weights).unwrap();
-            near(
-                &(0..N).map(|_| w.pick(rng.u64(..))).collect::<Vec<_>>(),
-                weights,
-            );
+            near(&(0..N).map(|_| w.pick(rng.u64(..))).collect::<Vec<_>>(), weights);
             near(&stable(weights), weights);
         }
     }
@@ -111,19 +103,11 @@ mod tests {
     #[test]
     fn a_change_of_weights_moves_only_what_it_must() {
         let moves = |a: &[u32], b: &[u32]| {
-            stable(a)
-                .into_iter()
-                .zip(stable(b))
-                .filter(|(x, y)| x != y)
-                .collect::<Vec<_>>()
+            stable(a).into_iter().zip(stable(b)).filter(|(x, y)| x != y).collect::<Vec<_>>()
         };
         let canary = moves(&[90, 10], &[75, 25]);
         assert!(canary.iter().all(|m| *m == (0, 1)));
-        assert!(
-            canary.len().abs_diff(N * 15 / 100) < N / 80,
-            "{}",
-            canary.len()
-        );
+        assert!(canary.len().abs_diff(N * 15 / 100) < N / 80, "{}", canary.len());
         let three = moves(&[50, 30, 20], &[60, 30, 10]);
         assert!(three.iter().all(|(from, to)| *from != 0 && *to != 2));
         assert!(three.len() < N * 15 / 100, "{}", three.len());

@@ -28,10 +28,7 @@ fn ring(failover: bool) -> Balance {
 }
 
 fn maglev(failover: bool) -> Balance {
-    Balance::Maglev {
-        table_size: DEFAULT_TABLE_SIZE,
-        failover,
-    }
+    Balance::Maglev { table_size: DEFAULT_TABLE_SIZE, failover }
 }
 
 fn key(i: usize) -> Vec<u8> {
@@ -43,8 +40,7 @@ fn places(b: &mut Balancer, keyed: bool, out: Option<usize>) -> Vec<usize> {
     (0..N)
         .map(|i| {
             let key = key(i);
-            b.pick(keyed.then_some(&key), &|_| 0, &|e| Some(e) != out)
-                .unwrap()
+            b.pick(keyed.then_some(&key), &|_| 0, &|e| Some(e) != out).unwrap()
         })
         .collect()
 }
@@ -55,10 +51,7 @@ fn in_proportion(places: &[usize], weights: &[u32], tolerance: f64) {
     for (i, w) in weights.iter().enumerate() {
         let got = places.iter().filter(|p| **p == i).count() as f64 / places.len() as f64;
         let expect = f64::from(*w) / f64::from(total);
-        assert!(
-            (got - expect).abs() <= tolerance * expect,
-            "{i}: {got:.4}, not {expect:.4}"
-        );
+        assert!((got - expect).abs() <= tolerance * expect, "{i}: {got:.4}, not {expect:.4}");
     }
 }
 
@@ -70,55 +63,25 @@ fn proportions_follow_weights() {
             weights,
             0.001,
         );
-        in_proportion(
-            &places(&mut balancer(Balance::Random, weights), false, None),
-            weights,
-            0.06,
-        );
+        in_proportion(&places(&mut balancer(Balance::Random, weights), false, None), weights, 0.06);
         in_proportion(
             &places(&mut balancer(Balance::LeastRequest, weights), false, None),
             weights,
             0.06,
         );
-        in_proportion(
-            &places(&mut balancer(maglev(false), weights), true, None),
-            weights,
-            0.06,
-        );
-        in_proportion(
-            &places(&mut balancer(ring(false), weights), true, None),
-            weights,
-            0.35,
-        );
-        let modula = Balance::Modula {
-            order: Order::Listed,
-        };
-        in_proportion(
-            &places(&mut balancer(modula, weights), true, None),
-            weights,
-            0.06,
-        );
+        in_proportion(&places(&mut balancer(maglev(false), weights), true, None), weights, 0.06);
+        in_proportion(&places(&mut balancer(ring(false), weights), true, None), weights, 0.35);
+        let modula = Balance::Modula { order: Order::Listed };
+        in_proportion(&places(&mut balancer(modula, weights), true, None), weights, 0.06);
         // Without a key, hashing balancers draw.
-        in_proportion(
-            &places(&mut balancer(ring(false), weights), false, None),
-            weights,
-            0.06,
-        );
+        in_proportion(&places(&mut balancer(ring(false), weights), false, None), weights, 0.06);
     }
-    in_proportion(
-        &places(&mut balancer(Balance::Slots, &[1; 5]), true, None),
-        &[1; 5],
-        0.06,
-    );
+    in_proportion(&places(&mut balancer(Balance::Slots, &[1; 5]), true, None), &[1; 5], 0.06);
 }
 
 #[test]
 fn a_bad_hash_function_does_not_make_maglev_uneven() {
-    for function in [
-        HashFunction::Fnv1_32,
-        HashFunction::Crc16,
-        HashFunction::Atol,
-    ] {
+    for function in [HashFunction::Fnv1_32, HashFunction::Crc16, HashFunction::Atol] {
         let spec = Spec::new(maglev(false), endpoints(&[1; 8])).keyed(KeyHash::new(function));
         let b = Balancer::new(&spec, 0).unwrap();
         let numbers = (0..N).map(|i| b.locate(i.to_string().as_bytes()).unwrap());
@@ -142,21 +105,13 @@ fn with_failover_only_the_keys_of_the_lost_endpoint_move_and_they_spread() {
             }
         }
         let lost: usize = heirs.iter().sum();
-        assert!(
-            heirs
-                .iter()
-                .enumerate()
-                .all(|(i, n)| i == 3 || *n > lost / 40),
-            "{heirs:?}"
-        );
+        assert!(heirs.iter().enumerate().all(|(i, n)| i == 3 || *n > lost / 40), "{heirs:?}");
     }
 }
 
 #[test]
 fn without_failover_keys_stay_on_an_unusable_endpoint() {
-    let modula = Balance::Modula {
-        order: Order::Identity,
-    };
+    let modula = Balance::Modula { order: Order::Identity };
     for balance in [ring(false), maglev(false), modula, Balance::Slots] {
         let mut b = balancer(balance, &[1; 4]);
         for i in 0..500 {
@@ -173,11 +128,7 @@ fn little_moves_when_an_endpoint_is_removed() {
         let all = places(&mut balancer(balance, &[1; 10]), true, None);
         // Nine endpoints of the same weight have 160 points each, as ten have.
         let fewer = places(&mut balancer(balance, &[1; 9]), true, None);
-        let moved = all
-            .iter()
-            .zip(&fewer)
-            .filter(|(a, b)| **a != 9 && a != b)
-            .count();
+        let moved = all.iter().zip(&fewer).filter(|(a, b)| **a != 9 && a != b).count();
         assert!(moved as f64 <= most * N as f64, "{balance:?}: {moved}");
     }
 }
@@ -228,33 +179,23 @@ fn forks_agree_about_keys_but_not_about_chance() {
     let mut two = one.fork(43);
     let mut three = one.fork(44);
     assert!((0..500).all(|i| one.locate(&key(i)) == two.locate(&key(i))));
-    assert_ne!(
-        places(&mut two, false, None),
-        places(&mut three, false, None)
-    );
+    assert_ne!(places(&mut two, false, None), places(&mut three, false, None));
 
     let even = balancer(Balance::RoundRobin, &[1; 3]);
-    let firsts: Vec<_> = (0..3)
-        .map(|s| places(&mut even.fork(s), false, None)[0])
-        .collect();
+    let firsts: Vec<_> = (0..3).map(|s| places(&mut even.fork(s), false, None)[0]).collect();
     assert_eq!(firsts, [0, 1, 2]);
 }
 
 #[test]
 fn a_moved_slot_is_found_and_a_gap_is_nobodys() {
-    let all = vec![
-        Endpoint::new("a:1").holding(0, 8191),
-        Endpoint::new("b:1").holding(8192, SLOTS - 2),
-    ];
+    let all =
+        vec![Endpoint::new("a:1").holding(0, 8191), Endpoint::new("b:1").holding(8192, SLOTS - 2)];
     let mut b = Balancer::new(&Spec::new(Balance::Slots, all), 0).unwrap();
     let slot = redis_slot(b"foo");
     assert_eq!(b.locate(b"foo"), Some(1));
     let untold = b.fork(1);
     assert!(b.move_slot(slot, 0));
-    assert_eq!(
-        (b.locate(b"foo"), untold.locate(b"foo")),
-        (Some(0), Some(1))
-    );
+    assert_eq!((b.locate(b"foo"), untold.locate(b"foo")), (Some(0), Some(1)));
     assert_eq!(b.locate(b"{foo}x"), Some(0));
     assert!(!b.move_slot(SLOTS, 0));
     assert!(!b.move_slot(0, 2));
@@ -269,13 +210,8 @@ fn a_moved_slot_is_found_and_a_gap_is_nobodys() {
 fn predixy_counts_as_listed_and_reads_numbers() {
     // predixy: `Distribution modula`, `Hash atol`: the number modulo the number of groups.
     let all = ["b:1", "a:1", "c:1"].map(Endpoint::new).to_vec();
-    let spec = Spec::new(
-        Balance::Modula {
-            order: Order::Listed,
-        },
-        all,
-    )
-    .keyed(KeyHash::new(HashFunction::Atol).tagged(b'{', b'}'));
+    let spec = Spec::new(Balance::Modula { order: Order::Listed }, all)
+        .keyed(KeyHash::new(HashFunction::Atol).tagged(b'{', b'}'));
     let b = Balancer::new(&spec, 0).unwrap();
     for (key, place) in [("7", 1), ("x{8}", 2), ("9z", 0), ("z9", 0), ("", 0)] {
         assert_eq!(b.locate(key.as_bytes()), Some(place), "{key}");
@@ -287,46 +223,17 @@ fn predixy_counts_as_listed_and_reads_numbers() {
 #[test]
 fn specs_that_cannot_work_are_refused() {
     let refused = |balance, all: Vec<Endpoint>| Balancer::new(&Spec::new(balance, all), 0).err();
-    assert_eq!(
-        refused(Balance::Random, endpoints(&[0, 0])),
-        Some(BalanceError::NoWeight)
-    );
-    let table = |table_size| Balance::Maglev {
-        table_size,
-        failover: false,
-    };
-    assert_eq!(
-        refused(table(65_536), endpoints(&[1])),
-        Some(BalanceError::TableSize(65_536))
-    );
-    assert_eq!(
-        refused(table(2), endpoints(&[1; 3])),
-        Some(BalanceError::TooMany(3, 2))
-    );
+    assert_eq!(refused(Balance::Random, endpoints(&[0, 0])), Some(BalanceError::NoWeight));
+    let table = |table_size| Balance::Maglev { table_size, failover: false };
+    assert_eq!(refused(table(65_536), endpoints(&[1])), Some(BalanceError::TableSize(65_536)));
+    assert_eq!(refused(table(2), endpoints(&[1; 3])), Some(BalanceError::TooMany(3, 2)));
     assert!(refused(Balance::Slots, endpoints(&vec![1; 16_385])).is_some());
     assert!(refused(Balance::Random, endpoints(&vec![1; 65_536])).is_some());
-    let twins = vec![
-        Endpoint::new("a:11211"),
-        Endpoint::new("b:1"),
-        Endpoint::new("a"),
-    ];
-    for balance in [
-        ring(true),
-        table(7),
-        Balance::Modula {
-            order: Order::Identity,
-        },
-    ] {
+    let twins = vec![Endpoint::new("a:11211"), Endpoint::new("b:1"), Endpoint::new("a")];
+    for balance in [ring(true), table(7), Balance::Modula { order: Order::Identity }] {
         let error = refused(balance, twins.clone()).unwrap();
         let identity = "a".to_owned();
-        assert_eq!(
-            error,
-            BalanceError::SameIdentity {
-                first: 0,
-                second: 2,
-                identity
-            }
-        );
+        assert_eq!(error, BalanceError::SameIdentity { first: 0, second: 2, identity });
         assert_eq!(refused(balance, Vec::new()), None);
     }
     assert_eq!(refused(Balance::RoundRobin, twins), None);
@@ -338,16 +245,9 @@ fn any_balance() -> impl Strategy<Value = Balance> {
         Just(Balance::Random),
         Just(Balance::LeastRequest),
         any::<bool>().prop_map(ring),
-        any::<bool>().prop_map(|failover| Balance::Maglev {
-            table_size: 251,
-            failover
-        }),
-        Just(Balance::Modula {
-            order: Order::Identity
-        }),
-        Just(Balance::Modula {
-            order: Order::Listed
-        }),
+        any::<bool>().prop_map(|failover| Balance::Maglev { table_size: 251, failover }),
+        Just(Balance::Modula { order: Order::Identity }),
+        Just(Balance::Modula { order: Order::Listed }),
         Just(Balance::Slots),
     ]
 }

@@ -28,22 +28,14 @@ struct Pool {
 
 fn unhex(text: &str) -> Vec<u8> {
     let digits = if text == "-" { "" } else { text };
-    (0..digits.len() / 2)
-        .map(|i| u8::from_str_radix(&digits[2 * i..][..2], 16).unwrap())
-        .collect()
+    (0..digits.len() / 2).map(|i| u8::from_str_radix(&digits[2 * i..][..2], 16).unwrap()).collect()
 }
 
 /// `host:port:weight name`, or `/path:weight name`; the name may be left out.
 fn server(line: &str) -> Endpoint {
-    let (place, name) = line
-        .split_once(' ')
-        .map_or((line, None), |(p, n)| (p, Some(n)));
+    let (place, name) = line.split_once(' ').map_or((line, None), |(p, n)| (p, Some(n)));
     let (address, weight) = place.rsplit_once(':').unwrap();
-    let unix = if address.starts_with('/') {
-        "unix:"
-    } else {
-        ""
-    };
+    let unix = if address.starts_with('/') { "unix:" } else { "" };
     let endpoint = Endpoint::new(format!("{unix}{address}")).weighing(weight.parse().unwrap());
     match name {
         Some(name) => endpoint.named(name),
@@ -62,21 +54,10 @@ fn pool(rest: &'static str) -> Pool {
     }
     let balance = match distribution {
         "ketama" => Balance::Ring { failover: false },
-        _ => Balance::Modula {
-            order: Order::Identity,
-        },
+        _ => Balance::Modula { order: Order::Identity },
     };
-    let places = places
-        .chars()
-        .map(|c| c.to_digit(36).unwrap() as usize)
-        .collect();
-    Pool {
-        title: rest,
-        key,
-        balance,
-        servers,
-        places,
-    }
+    let places = places.chars().map(|c| c.to_digit(36).unwrap() as usize).collect();
+    Pool { title: rest, key, balance, servers, places }
 }
 
 fn observed(text: &'static str) -> Observed {
@@ -91,8 +72,7 @@ fn observed(text: &'static str) -> Observed {
         match what {
             "servers" => {
                 let (name, list) = rest.split_once(' ').unwrap();
-                all.servers
-                    .insert(name, list.split('|').map(server).collect());
+                all.servers.insert(name, list.split('|').map(server).collect());
             }
             "keys" => all.keys = rest.split(' ').map(unhex).collect(),
             "slots" => all.slots = rest.split(' ').map(|s| s.parse().unwrap()).collect(),
@@ -112,12 +92,7 @@ fn every_key_is_where_twemproxy_put_it() {
         let mut balancer = Balancer::new(&spec, 1).unwrap();
         assert_eq!(pool.places.len(), all.keys.len(), "{}", pool.title);
         for (key, place) in all.keys.iter().zip(&pool.places) {
-            assert_eq!(
-                balancer.locate(key),
-                Some(*place),
-                "{key:?} in {}",
-                pool.title
-            );
+            assert_eq!(balancer.locate(key), Some(*place), "{key:?} in {}", pool.title);
             // Health makes no difference for a store.
             assert_eq!(balancer.pick(Some(key), &|_| 0, &|_| false), Some(*place));
         }
@@ -128,10 +103,7 @@ fn every_key_is_where_twemproxy_put_it() {
 fn every_function_and_both_distributions_were_observed() {
     let all = observed(OBSERVED);
     let theirs = ["redis_slot", "crc16_xmodem", "atol"];
-    for function in HashFunction::ALL
-        .iter()
-        .filter(|f| !theirs.contains(&f.as_str()))
-    {
+    for function in HashFunction::ALL.iter().filter(|f| !theirs.contains(&f.as_str())) {
         for ring in [true, false] {
             assert!(
                 all.pools.iter().any(|p| p.key.function == *function
@@ -151,12 +123,7 @@ fn order_of_the_list_does_not_move_keys() {
         let last = servers.len() - 1;
         let balancer = Balancer::new(&Spec::new(pool.balance, servers).keyed(pool.key), 1).unwrap();
         for (key, place) in all.keys.iter().zip(&pool.places) {
-            assert_eq!(
-                balancer.locate(key),
-                Some(last - place),
-                "{key:?} in {}",
-                pool.title
-            );
+            assert_eq!(balancer.locate(key), Some(last - place), "{key:?} in {}", pool.title);
         }
     }
 }

@@ -516,7 +516,11 @@ impl<C: Codec> Engine<C> {
         attempt.orphaned = Some(now);
         let tag = attempt.tag;
         l.orphans += 1;
-        if matches!(l.usage, Usage::Own(_, None)) && l.calls.len() == 1 {
+        let alone = l.calls.iter().all(|a| {
+            // Heartbeats and preludes are for nobody.
+            a.orphaned.is_some() || !matches!(a.role, Role::Part { .. })
+        });
+        if matches!(l.usage, Usage::Own(_, None)) && alone {
             // Nobody else is on it: its end tells the endpoint so.
             return self.end_link(now, link, (Outcome::Cancelled, Reason::None), true);
         }

@@ -265,11 +265,7 @@ fn decode(cx: &Ctx, buf: &[u8], expected: fn(Kind) -> bool) -> Result<Step<()>, 
     // From here on the end of the frame is known: a bad request is answered, and the connection
     // goes on behind it.
     let refuse = |fault| {
-        if has_headers(kind) {
-            Ok(Step::Reject(meta, fault))
-        } else {
-            Err(fault)
-        }
+        if has_headers(kind) { Ok(Step::Reject(meta, fault)) } else { Err(fault) }
     };
     if head > cx.max_head as usize {
         return refuse(Fault::too_large(Reason::HeadSize, "head is too long"));
@@ -315,10 +311,7 @@ fn decode(cx: &Ctx, buf: &[u8], expected: fn(Kind) -> bool) -> Result<Step<()>, 
 /// Appends a frame.
 fn put(out: &mut Vec<u8>, kind: Kind, id: u64, head: &[u8], body: &[u8]) -> Result<(), Fault> {
     let too_long = Fault::too_large(Reason::FrameSize, "frame is too long");
-    let number = KINDS
-        .iter()
-        .position(|known| *known == kind)
-        .unwrap_or(KINDS.len());
+    let number = KINDS.iter().position(|known| *known == kind).unwrap_or(KINDS.len());
     let head_len = u16::try_from(head.len()).map_err(|_| too_long)?;
     let length = head.len().saturating_add(body.len());
     let length = u32::try_from(length).map_err(|_| too_long)?;
@@ -354,6 +347,5 @@ fn status_of(outcome: Outcome) -> u8 {
         Outcome::NoRoute => return status("UNKNOWN_METHOD"),
         _ => STATUSES.iter().position(|(_, known)| *known == outcome),
     };
-    at.and_then(|at| u8::try_from(at).ok())
-        .unwrap_or_else(|| status("UNAVAILABLE"))
+    at.and_then(|at| u8::try_from(at).ok()).unwrap_or_else(|| status("UNAVAILABLE"))
 }

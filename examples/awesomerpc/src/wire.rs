@@ -33,11 +33,7 @@ pub struct Message {
 impl Message {
     /// A frame of `kind` with nothing but its id: ping, pong, end, goaway, an empty data frame.
     pub fn new(kind: Kind, id: u32) -> Self {
-        Self {
-            kind,
-            id,
-            ..Self::default()
-        }
+        Self { kind, id, ..Self::default() }
     }
 
     /// A request for one reply.
@@ -51,18 +47,12 @@ impl Message {
 
     /// A request without a reply.
     pub fn oneway(service: &str, method: &str) -> Self {
-        Self {
-            kind: Kind::Oneway,
-            ..Self::request(0, service, method)
-        }
+        Self { kind: Kind::Oneway, ..Self::request(0, service, method) }
     }
 
     /// Opens a stream.
     pub fn open(id: u32, service: &str, method: &str) -> Self {
-        Self {
-            kind: Kind::Open,
-            ..Self::request(id, service, method)
-        }
+        Self { kind: Kind::Open, ..Self::request(id, service, method) }
     }
 
     /// A frame of a stream.
@@ -77,18 +67,12 @@ impl Message {
 
     /// An error reply with the status of this name (see [`STATUSES`]).
     pub fn error(id: u32, name: &str, text: &str) -> Self {
-        Self {
-            status: status(name),
-            ..Self::reply(id, text)
-        }
+        Self { status: status(name), ..Self::reply(id, text) }
     }
 
     /// Gives up a request or a stream, with the status of this name.
     pub fn reset(id: u32, name: &str) -> Self {
-        Self {
-            status: status(name),
-            ..Self::new(Kind::Reset, id)
-        }
+        Self { status: status(name), ..Self::new(Kind::Reset, id) }
     }
 
     /// Adds a header.
@@ -170,9 +154,8 @@ impl Message {
             return Ok(None);
         };
         let head_len = usize::from(u16::from_be_bytes([h0, h1]));
-        let (head, body) = content
-            .split_at_checked(head_len)
-            .ok_or(WireError("head is longer than its frame"))?;
+        let (head, body) =
+            content.split_at_checked(head_len).ok_or(WireError("head is longer than its frame"))?;
         let mut message = Self::new(kind, u32::from_be_bytes(id)).body(body);
         let mut reader = Reader(head);
         match kind {
@@ -226,10 +209,7 @@ impl Reader<'_> {
     }
 
     fn text(&mut self, len: usize) -> Result<String, WireError> {
-        let (taken, rest) = self
-            .0
-            .split_at_checked(len)
-            .ok_or(WireError("short head"))?;
+        let (taken, rest) = self.0.split_at_checked(len).ok_or(WireError("short head"))?;
         self.0 = rest;
         String::from_utf8(taken.to_vec()).map_err(|_| WireError("a name that is not UTF-8"))
     }

@@ -16,9 +16,7 @@ fn awesomerpc_keeps_the_contract() {
             .header("user", "jason")
             .header("trace", "0af7651916cd43dd")
             .body("page=1"),
-        Message::oneway("audit", "note")
-            .header("user", "jason")
-            .body("seen"),
+        Message::oneway("audit", "note").header("user", "jason").body("seen"),
         Message::request(u32::MAX, "", ""),
         Message::request(9, "reviews", "get").body(vec![0xA1; 600]),
     ];
@@ -28,9 +26,7 @@ fn awesomerpc_keeps_the_contract() {
         Message::error(9, "APP_ERROR", "no such review"),
     ];
     let stream = [
-        Message::open(3, "reviews", "watch")
-            .header("user", "")
-            .body("all"),
+        Message::open(3, "reviews", "watch").header("user", "").body("all"),
         Message::data(3, "more"),
         Message::new(Kind::End, 3),
         Message::open(4, "reviews", "watch"),

@@ -8,11 +8,7 @@ const TABLE: [u16; 256] = {
         let mut crc = (i as u16) << 8;
         let mut bit = 0;
         while bit < 8 {
-            crc = if crc & 0x8000 == 0 {
-                crc << 1
-            } else {
-                (crc << 1) ^ 0x1021
-            };
+            crc = if crc & 0x8000 == 0 { crc << 1 } else { (crc << 1) ^ 0x1021 };
             bit += 1;
         }
         table[i] = crc;
@@ -46,14 +42,8 @@ pub(crate) fn atol(bytes: &[u8]) -> i64 {
     let value = digits
         .iter()
         .take_while(|b| b.is_ascii_digit())
-        .fold(0i64, |v, b| {
-            v.wrapping_mul(10).wrapping_add(i64::from(b - b'0'))
-        });
-    if negative {
-        value.wrapping_neg()
-    } else {
-        value
-    }
+        .fold(0i64, |v, b| v.wrapping_mul(10).wrapping_add(i64::from(b - b'0')));
+    if negative { value.wrapping_neg() } else { value }
 }
 
 #[cfg(test)]

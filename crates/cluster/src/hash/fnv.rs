@@ -12,16 +12,12 @@ pub(crate) const LOW_64: Basis = (0x8422_2325, 0x0000_01b3);
 
 /// Multiply, then mix in.
 pub(crate) fn fnv1((offset, prime): Basis, bytes: &[u8]) -> u32 {
-    bytes.iter().fold(offset, |h, b| {
-        h.wrapping_mul(prime) ^ super::mix::signed(*b)
-    })
+    bytes.iter().fold(offset, |h, b| h.wrapping_mul(prime) ^ super::mix::signed(*b))
 }
 
 /// Mix in, then multiply.
 pub(crate) fn fnv1a((offset, prime): Basis, bytes: &[u8]) -> u32 {
-    bytes.iter().fold(offset, |h, b| {
-        (h ^ super::mix::signed(*b)).wrapping_mul(prime)
-    })
+    bytes.iter().fold(offset, |h, b| (h ^ super::mix::signed(*b)).wrapping_mul(prime))
 }
 
 #[cfg(test)]

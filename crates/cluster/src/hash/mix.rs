@@ -89,9 +89,7 @@ fn padded(bytes: &[u8]) -> u32 {
 
 /// Jenkins' lookup3 with the initial value 13.
 pub(crate) fn jenkins(bytes: &[u8]) -> u32 {
-    let start = 0xdead_beef_u32
-        .wrapping_add(bytes.len() as u32)
-        .wrapping_add(13);
+    let start = 0xdead_beef_u32.wrapping_add(bytes.len() as u32).wrapping_add(13);
     let (mut a, mut b, mut c) = (start, start, start);
     let mut rest = bytes;
     while rest.len() > 12
@@ -142,10 +140,7 @@ mod tests {
     #[test]
     fn one_at_a_time_has_its_published_values() {
         assert_eq!(one_at_a_time(b"a"), 0xca2e_9442);
-        assert_eq!(
-            one_at_a_time(b"The quick brown fox jumps over the lazy dog"),
-            0x519e_91f5
-        );
+        assert_eq!(one_at_a_time(b"The quick brown fox jumps over the lazy dog"), 0x519e_91f5);
     }
 
     #[test]
