@@ -118,7 +118,7 @@ impl Pipe {
 
     /// Takes up to `n` bytes of what arrived.
     pub(crate) fn take(&mut self, n: usize) -> Vec<u8> {
-        let end = (self.read + n).min(self.arrived.len());
+        let end = self.read.saturating_add(n).min(self.arrived.len());
         let bytes = self.arrived[self.read..end].to_vec();
         self.read = end;
         if self.read == self.arrived.len() {

@@ -252,9 +252,10 @@ impl Server {
             match &*c[0] {
                 "EXEC" | "DISCARD" => {}
                 "MULTI" => return Some(Value::Error("ERR MULTI calls can not be nested".into())),
-                "NOSUCH" => {
+                "GET" if c.len() != 2 => {
                     self.queue_failed = true;
-                    return Some(Value::Error("ERR unknown command 'NOSUCH'".into()));
+                    let text = "ERR wrong number of arguments for 'get' command";
+                    return Some(Value::Error(text.into()));
                 }
                 _ => {
                     queue.push(words);

@@ -186,6 +186,24 @@ impl Sim {
         }
     }
 
+    /// Stops or resumes the reading of every link to an endpoint by its script.
+    pub fn stall_links(&mut self, address: &str, stalled: bool) {
+        for at in 0..self.wires.len() {
+            if self.wire(at).is_some_and(|w| w.address.as_deref() == Some(address)) {
+                self.ask_script(at, |_, io| io.read(!stalled));
+            }
+        }
+    }
+
+    /// Sends bytes on every link of an endpoint, without being asked.
+    pub fn say_on_links(&mut self, address: &str, bytes: &[u8]) {
+        for at in 0..self.wires.len() {
+            if self.wire(at).is_some_and(|w| w.address.as_deref() == Some(address)) {
+                self.ask_script(at, |_, io| io.send(bytes));
+            }
+        }
+    }
+
     /// Whether dials to an endpoint are neither accepted nor refused.
     pub fn set_deaf(&mut self, address: &str, deaf: bool) {
         if let Some(e) = self.endpoints.get_mut(address) {
@@ -279,6 +297,7 @@ impl Sim {
     /// Runs for a span of virtual time.
     pub fn run(&mut self, span: Duration) {
         let until = self.now + span;
+        self.flush();
         loop {
             let next = self.queue.first_key_value().map(|((at, _), _)| *at);
             let due = self.machine.next_timeout();

@@ -144,6 +144,10 @@ impl Script for RpcServer {
                     let wait = m.value("ms").and_then(|v| v.parse().ok()).unwrap_or(10);
                     self.reply(io, ms(wait), &ok);
                 }
+                (Kind::Request, "len") => {
+                    let len = m.body.len().to_string();
+                    self.reply(io, Duration::ZERO, &Message::reply(m.id, len));
+                }
                 (Kind::Request, "fail") => {
                     self.reply(io, Duration::ZERO, &Message::error(m.id, "APP_ERROR", "no"));
                 }

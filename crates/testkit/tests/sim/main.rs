@@ -2,5 +2,8 @@
 //! small codec made for the purpose can express. Each scenario runs for several seeds.
 
 mod common;
+mod filters;
+mod limits;
 mod redis;
 mod rpc;
+mod soak;

@@ -1,8 +1,8 @@
 //! Links in order, held links and fan-out: Redis.
 
 use heptad_cluster::{Balance, DEFAULT_TABLE_SIZE};
-use heptad_core::{Outcome, Reason, Time};
-use heptad_engine::{Links, Plan};
+use heptad_core::{Ctx, Outcome, Reason, Time};
+use heptad_engine::{Limits, Links, Plan};
 use heptad_redis::Redis;
 use heptad_testkit::sim::{
     Client, End, Io, Profile, Script, Sim,
@@ -421,4 +421,26 @@ fn watch_and_exec_are_atomic_through_the_router() {
         ]);
         sim.finish_clean();
     }
+}
+
+#[test]
+fn a_frame_of_100_mb_beside_small_ones() {
+    let ctx = Ctx::default().max_frame(200 << 20);
+    let limits = Limits::default().frames(ctx).hard_mark(300 << 20);
+    let mut sim = sim::<Redis>(plan(1, 5_000).limits(limits), 1);
+    let store = store(&mut sim, "r:0", Profile::default().window(8 << 20));
+    sim.check_every(100);
+    let (large, got) = connect(&mut sim, Profile::default().window(8 << 20));
+    let (small, heard) = connect(&mut sim, Profile::default());
+    sim.send(large, &line(&format!("SET big {}", "x".repeat(100 << 20))));
+    // Until it is whole, the engine has nothing to send of it: others pass.
+    for i in 0..20 {
+        sim.send(small, &line(&format!("SET s{i} x")));
+        sim.run(ms(1));
+    }
+    assert_eq!(values(&heard).len(), 20);
+    sim.run(ms(1_000));
+    assert_eq!(values(&got), [Value::ok()]);
+    assert_eq!(store.borrow().strings.get(&(0, b"big".to_vec())).unwrap().len(), 100 << 20);
+    sim.finish_clean();
 }
