@@ -26,11 +26,7 @@ struct Conn {
 impl Lines {
     /// Length of the first line with its end.
     fn line(&self, conn: &mut Conn, cx: &Ctx, buf: &[u8]) -> Result<Step<usize>, Fault> {
-        let head = if self.forgets_limit {
-            u32::MAX
-        } else {
-            cx.max_head
-        };
+        let head = if self.forgets_limit { u32::MAX } else { cx.max_head };
         let limit = head.min(cx.max_frame) as usize;
         let rest = buf.get(conn.searched..).unwrap_or_default();
         let found = rest.iter().position(|&byte| byte == b'\n');
@@ -107,22 +103,14 @@ impl Codec for Lines {
         cx: &Ctx,
         buf: &[u8],
     ) -> Result<Step<()>, Fault> {
-        let lines = if self.ignores_asked {
-            Some(1)
-        } else {
-            asked.tag(0)
-        };
+        let lines = if self.ignores_asked { Some(1) } else { asked.tag(0) };
         let lines = lines.unwrap_or(1).max(1);
         let mut ends = buf.iter().enumerate().filter(|(_, byte)| **byte == b'\n');
         let failed = buf.first() == Some(&b'!');
         let end = ends.nth(if failed { 0 } else { usize::from(lines) - 1 });
         match end {
             Some((at, _)) if at < cx.max_frame as usize => {
-                let outcome = if failed {
-                    Outcome::AppError
-                } else {
-                    Outcome::Ok
-                };
+                let outcome = if failed { Outcome::AppError } else { Outcome::Ok };
                 Ok(Step::Frame(Meta::reply(at + 1, outcome), ()))
             }
             None if buf.len() < cx.max_frame as usize => Ok(Step::Need(buf.len() + 1)),
@@ -161,14 +149,12 @@ impl Codec for Lines {
 
 fn suite(codec: Lines) -> Conformance<Lines> {
     let requests = b"LOGIN\nGET a key of forty bytes or a little more\n\n\nCOUNT 3\nPING\nGET b\n";
-    let logged_in = |_: &Lines| Conn {
-        logged_in: true,
-        searched: 0,
-    };
-    Conformance::new(codec)
-        .session(logged_in)
-        .requests(requests, 5)
-        .replies(requests, b"ok\nfirst\n1\n2\n3\nPONG\n!no such key\n", 5)
+    let logged_in = |_: &Lines| Conn { logged_in: true, searched: 0 };
+    Conformance::new(codec).session(logged_in).requests(requests, 5).replies(
+        requests,
+        b"ok\nfirst\n1\n2\n3\nPONG\n!no such key\n",
+        5,
+    )
 }
 
 #[test]
@@ -178,29 +164,21 @@ fn lines_keep_the_contract() {
 
 #[test]
 fn a_forgotten_limit_is_found() {
-    let codec = Lines {
-        forgets_limit: true,
-        ..Lines::default()
-    };
+    let codec = Lines { forgets_limit: true, ..Lines::default() };
     let rule = suite(codec).check().map_err(|failure| failure.rule);
     assert_eq!(rule, Err(Rule::MaxHead));
 }
 
 #[test]
 fn replies_are_judged_by_their_questions() {
-    let codec = Lines {
-        ignores_asked: true,
-        ..Lines::default()
-    };
+    let codec = Lines { ignores_asked: true, ..Lines::default() };
     let rule = suite(codec).check().map_err(|failure| failure.rule);
     assert_eq!(rule, Err(Rule::Sample));
 }
 
 #[test]
 fn a_sample_for_another_state_is_refused_by_name() {
-    let failure = Conformance::new(Lines::default())
-        .requests(b"GET a\n", 1)
-        .check();
+    let failure = Conformance::new(Lines::default()).requests(b"GET a\n", 1).check();
     let failure = failure.expect_err("the session has not logged in");
     assert_eq!(failure.rule, Rule::Sample);
     assert!(failure.to_string().contains("who are you?"), "{failure}");

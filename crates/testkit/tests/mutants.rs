@@ -119,10 +119,7 @@ impl Codec for Mutant {
 
     fn new(options: &NoOptions) -> Result<Self, OptionsError> {
         let inner = AwesomeRpc::new(options)?;
-        Ok(Self {
-            inner,
-            bug: Bug::None,
-        })
+        Ok(Self { inner, bug: Bug::None })
     }
 
     fn traits(&self) -> Traits {
@@ -138,10 +135,7 @@ impl Codec for Mutant {
             return Err(Fault::malformed("half a frame"));
         }
         let step = self.inner.decode_request(&mut (), &self.limits(cx), buf);
-        assert!(
-            !self.is(Bug::PanicsOnGarbage) || step.is_ok(),
-            "expected by this test"
-        );
+        assert!(!self.is(Bug::PanicsOnGarbage) || step.is_ok(), "expected by this test");
         match step {
             Err(_) if self.is(Bug::WrongWord) => Err(Fault::malformed("something is wrong")),
             step => Ok(self.twist(calls, buf, step?)),
@@ -175,11 +169,7 @@ impl Codec for Mutant {
         out: &mut Vec<u8>,
     ) -> Result<(), Fault> {
         let ok = Answer::Direct { text: "ok" };
-        let error = Answer::Error {
-            outcome: Outcome::Denied,
-            reason: Reason::None,
-            text: "",
-        };
+        let error = Answer::Error { outcome: Outcome::Denied, reason: Reason::None, text: "" };
         let other = Meta::request(12).id(to.meta.id ^ 1);
         let is_error = matches!(answer, Answer::Error { .. });
         let is_direct = matches!(answer, Answer::Direct { .. });
@@ -187,15 +177,11 @@ impl Codec for Mutant {
             Bug::AnswersNothing if is_error => return Ok(()),
             Bug::AnswersTwice if is_error => self.inner.answer(&mut (), to, answer, out)?,
             Bug::AnswersOtherId if is_error => {
-                return self
-                    .inner
-                    .answer(&mut (), &Question::new(&other, ()), answer, out);
+                return self.inner.answer(&mut (), &Question::new(&other, ()), answer, out);
             }
             Bug::PongWithoutId if !is_error && !is_direct => {
                 let other = Meta::frame(Kind::Ping, 12);
-                return self
-                    .inner
-                    .answer(&mut (), &Question::new(&other, ()), answer, out);
+                return self.inner.answer(&mut (), &Question::new(&other, ()), answer, out);
             }
             Bug::AnswersOk if is_error => return self.inner.answer(&mut (), to, &ok, out),
             Bug::DirectIsError if is_direct => {
@@ -203,13 +189,7 @@ impl Codec for Mutant {
             }
             Bug::AnswerClears if is_error => out.clear(),
             Bug::AnswerPanics => assert!(
-                !matches!(
-                    answer,
-                    Answer::Error {
-                        outcome: Outcome::FaultInjected,
-                        ..
-                    }
-                ),
+                !matches!(answer, Answer::Error { outcome: Outcome::FaultInjected, .. }),
                 "expected by this test"
             ),
             Bug::AnswerFails if is_error => return Err(Fault::malformed("no words for it")),
@@ -231,11 +211,7 @@ impl Codec for Mutant {
     fn code_name<'a>(&'a self, meta: &Meta, frame: &'a [u8]) -> Option<&'a str> {
         const LONG: &str = "A_NAME_THAT_IS_MUCH_TOO_LONG_TO_BE_A_LABEL_OF_A_METRIC_IN_PROMETHEUS";
         let name = self.inner.code_name(meta, frame);
-        if self.is(Bug::LongCodeName) {
-            name.and(Some(LONG))
-        } else {
-            name
-        }
+        if self.is(Bug::LongCodeName) { name.and(Some(LONG)) } else { name }
     }
 
     fn rewrite(
@@ -247,13 +223,8 @@ impl Codec for Mutant {
         out: &mut Splice<'_>,
     ) -> Result<(), Fault> {
         let mut edit = *edit;
-        let removal = edit
-            .headers
-            .iter()
-            .any(|edit| matches!(edit, HeaderEdit::Remove { .. }));
-        let user = [HeaderEdit::Remove {
-            name: "user".into(),
-        }];
+        let removal = edit.headers.iter().any(|edit| matches!(edit, HeaderEdit::Remove { .. }));
+        let user = [HeaderEdit::Remove { name: "user".into() }];
         match self.bug {
             Bug::KeepsId => edit.id = None,
             Bug::CutsIdTo16Bits => edit.id = edit.id.map(|id| id & 0xffff),
@@ -312,10 +283,7 @@ fn suite(bug: Bug) -> Conformance<Mutant> {
     asked.extend(Message::request(8, "a", "b").to_bytes());
     let mut replies = Message::reply(8, "five stars").to_bytes();
     replies.extend(Message::error(0x10_0007, "APP_ERROR", "none").to_bytes());
-    let codec = Mutant {
-        inner: AwesomeRpc::default(),
-        bug,
-    };
+    let codec = Mutant { inner: AwesomeRpc::default(), bug };
     Conformance::new(codec)
         .requests(&requests, 3)
         .replies(&asked, &replies, 2)
@@ -389,14 +357,8 @@ fn each_mistake_breaks_its_rule() {
 #[test]
 fn a_single_frame_is_judged_with_others_behind_it() {
     let request = Message::request(1, "reviews", "list").to_bytes();
-    let codec = Mutant {
-        inner: AwesomeRpc::default(),
-        bug: Bug::LooksBehind,
-    };
+    let codec = Mutant { inner: AwesomeRpc::default(), bug: Bug::LooksBehind };
     let reply = Message::reply(1, "five stars").to_bytes();
     let failure = Conformance::new(codec).replies(&request, &reply, 1).check();
-    assert_eq!(
-        failure.map_err(|failure| failure.rule),
-        Err(Rule::Pipelined)
-    );
+    assert_eq!(failure.map_err(|failure| failure.rule), Err(Rule::Pipelined));
 }

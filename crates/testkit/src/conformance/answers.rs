@@ -30,15 +30,7 @@ pub(super) fn check<C: Codec>(
         };
         let bytes = &sample.bytes[..at + meta.len as usize];
         let name = format!("the answer to {:?} with {tag:?}", meta.kind);
-        let asked = Asked {
-            set,
-            cx,
-            sample,
-            bytes,
-            at,
-            meta,
-            tag,
-        };
+        let asked = Asked { set, cx, sample, bytes, at, meta, tag };
         if meta.kind == Kind::Ping {
             asked.pong().map_err(|failure| failure.within(name))?;
         } else if sample.from == From::Client && awaits_reply(meta.kind) {
@@ -63,12 +55,7 @@ pub(super) fn connection<C: Codec>(set: &Conformance<C>, cx: Ctx) -> Result<(), 
         let (meta, tag) = only(&trace, &out, Rule::Ping)?;
         let right = matches!(meta.kind, Kind::Ping | Kind::Request | Kind::Control);
         if !right || (set.by_id().is_some() && meta.id != id) {
-            return Err(Failure::new(
-                Rule::Ping,
-                &out,
-                0,
-                format!("with id {id}: {meta:?}"),
-            ));
+            return Err(Failure::new(Rule::Ping, &out, 0, format!("with id {id}: {meta:?}")));
         }
         if meta.kind == Kind::Ping {
             let pong = written(set, &mut session.conn, &meta, tag, &Answer::Pong)?;
@@ -76,12 +63,7 @@ pub(super) fn connection<C: Codec>(set: &Conformance<C>, cx: Ctx) -> Result<(), 
             heartbeat(set, cx, From::Server, &meta, tag, &pong)?;
         }
     } else if !out.is_empty() {
-        return Err(Failure::new(
-            Rule::Ping,
-            &out,
-            0,
-            "`ping` said `false` and wrote this",
-        ));
+        return Err(Failure::new(Rule::Ping, &out, 0, "`ping` said `false` and wrote this"));
     }
 
     out.clear();
@@ -93,12 +75,7 @@ pub(super) fn connection<C: Codec>(set: &Conformance<C>, cx: Ctx) -> Result<(), 
             return Err(Failure::new(Rule::Drain, &out, 0, format!("{meta:?}")));
         }
     } else if !out.is_empty() {
-        return Err(Failure::new(
-            Rule::Drain,
-            &out,
-            0,
-            "`drain` said `false` and wrote this",
-        ));
+        return Err(Failure::new(Rule::Drain, &out, 0, "`drain` said `false` and wrote this"));
     }
     Ok(())
 }
@@ -126,12 +103,7 @@ pub(super) fn one_reply<C: Codec>(
     if ends && right_id && ok == (rule == Rule::Direct) {
         Ok(())
     } else {
-        Err(Failure::new(
-            rule,
-            out,
-            0,
-            format!("to {to:?}\n  came {meta:?}"),
-        ))
+        Err(Failure::new(rule, out, 0, format!("to {to:?}\n  came {meta:?}")))
     }
 }
 
@@ -142,12 +114,7 @@ fn only<T: Copy + std::fmt::Debug>(
 ) -> Result<(Meta, T), Failure> {
     match *trace.events.as_slice() {
         [Event::Frame { meta, tag, .. }] if trace.end == out.len() => Ok((meta, tag)),
-        _ => Err(Failure::new(
-            rule,
-            out,
-            trace.end,
-            format!("not one whole frame: {trace:?}"),
-        )),
+        _ => Err(Failure::new(rule, out, trace.end, format!("not one whole frame: {trace:?}"))),
     }
 }
 
@@ -167,12 +134,7 @@ fn heartbeat<C: Codec>(
     if matches!(meta.kind, Kind::Pong | Kind::Reply) && right_id && meta.outcome == Outcome::Ok {
         Ok(())
     } else {
-        Err(Failure::new(
-            Rule::Pong,
-            out,
-            0,
-            format!("to {to:?}\n  came {meta:?}"),
-        ))
+        Err(Failure::new(Rule::Pong, out, 0, format!("to {to:?}\n  came {meta:?}")))
     }
 }
 
@@ -186,10 +148,8 @@ fn written<C: Codec>(
 ) -> Result<Result<Vec<u8>, Fault>, Failure> {
     const BEFORE: &[u8] = b"before";
     let mut out = BEFORE.to_vec();
-    let result = guard("answer", || {
-        set.codec
-            .answer(conn, &Question::new(meta, tag), answer, &mut out)
-    });
+    let result =
+        guard("answer", || set.codec.answer(conn, &Question::new(meta, tag), answer, &mut out));
     let result = result.map_err(|(rule, why)| Failure::new(rule, &[], 0, why))?;
     match out.strip_prefix(BEFORE) {
         Some(rest) => Ok(result.map(|()| rest.to_vec())),
@@ -230,20 +190,13 @@ impl<C: Codec> Asked<'_, C> {
 
     fn errors(&self) -> Result<(), Failure> {
         let texts = texts();
-        let outcomes = Outcome::ALL
-            .iter()
-            .filter(|o| !matches!(o, Outcome::Ok | Outcome::AppError));
+        let outcomes =
+            Outcome::ALL.iter().filter(|o| !matches!(o, Outcome::Ok | Outcome::AppError));
         let plain = outcomes.map(|&outcome| (outcome, Reason::None));
-        let reasons = Reason::ALL
-            .iter()
-            .map(|&reason| (Outcome::ProtocolError, reason));
+        let reasons = Reason::ALL.iter().map(|&reason| (Outcome::ProtocolError, reason));
         for (i, (outcome, reason)) in plain.chain(reasons).enumerate() {
             let text = &texts[i % texts.len()];
-            let answer = Answer::Error {
-                outcome,
-                reason,
-                text,
-            };
+            let answer = Answer::Error { outcome, reason, text };
             let out = self.answer(Rule::Answer, &answer)?;
             let out = out.unwrap_or_default();
             if self.meta.quiet && out.is_empty() {
@@ -281,28 +234,18 @@ impl<C: Codec> Asked<'_, C> {
         let codec = &self.set.codec;
         let mut out = Vec::new();
         let mut link = (self.set.link)(codec);
-        let said = guard("abandon", || {
-            codec.abandon(&mut link, self.meta.id, self.tag, &mut out)
-        });
+        let said = guard("abandon", || codec.abandon(&mut link, self.meta.id, self.tag, &mut out));
         let said = said.map_err(|(rule, why)| Failure::new(rule, self.bytes, self.at, why))?;
         if said == out.is_empty() {
             let detail = format!("`abandon` said `{said}` and wrote {} bytes", out.len());
             return Err(Failure::new(Rule::Abandon, &out, 0, detail));
         }
         let trace = self.set.end(self.cx, From::Client).feed_whole(&out)?;
-        let frames = trace
-            .events
-            .iter()
-            .all(|event| matches!(event, Event::Frame { .. }));
+        let frames = trace.events.iter().all(|event| matches!(event, Event::Frame { .. }));
         if frames && trace.end == out.len() {
             Ok(())
         } else {
-            Err(Failure::new(
-                Rule::Abandon,
-                &out,
-                trace.end,
-                format!("{trace:?}"),
-            ))
+            Err(Failure::new(Rule::Abandon, &out, trace.end, format!("{trace:?}")))
         }
     }
 }

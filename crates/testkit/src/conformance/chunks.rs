@@ -20,9 +20,7 @@ pub(super) fn check<C: Codec>(
     let cuts: Vec<usize> = if bytes.len() <= ALL_CUTS {
         (1..bytes.len()).collect()
     } else {
-        (0..ALL_CUTS)
-            .map(|_| random.usize(1..bytes.len()))
-            .collect()
+        (0..ALL_CUTS).map(|_| random.usize(1..bytes.len())).collect()
     };
 
     for &cut in &cuts {
@@ -33,15 +31,10 @@ pub(super) fn check<C: Codec>(
 
     let again = |cuts: &[usize], name: &str| {
         let trace = set.peer(cx, sample)?.feed(bytes, cuts.iter().copied());
-        trace
-            .and_then(|trace| equal(bytes, whole, &trace))
-            .map_err(|f| f.within(name))
+        trace.and_then(|trace| equal(bytes, whole, &trace)).map_err(|f| f.within(name))
     };
     for &cut in &cuts {
-        again(
-            &[cut, bytes.len()],
-            &format!("a read of {cut} bytes and one of the rest"),
-        )?;
+        again(&[cut, bytes.len()], &format!("a read of {cut} bytes and one of the rest"))?;
     }
     again(&(1..=bytes.len()).collect::<Vec<_>>(), "reads of one byte")?;
     for _ in 0..set.rounds {
@@ -83,12 +76,7 @@ pub(super) fn equal<T: Debug>(
     }
     if whole.end != cut.end {
         let detail = format!("in one read {} bytes are used, cut {}", whole.end, cut.end);
-        return Err(Failure::new(
-            Rule::Chunking,
-            bytes,
-            whole.end.min(cut.end),
-            detail,
-        ));
+        return Err(Failure::new(Rule::Chunking, bytes, whole.end.min(cut.end), detail));
     }
     Ok(())
 }
@@ -96,10 +84,7 @@ pub(super) fn equal<T: Debug>(
 fn prefix_of<T: Debug>(bytes: &[u8], whole: &Trace<T>, trace: &Trace<T>) -> Result<(), Failure> {
     for (i, event) in trace.events.iter().enumerate() {
         if !whole.events.get(i).is_some_and(|all| all.same(event)) {
-            let detail = format!(
-                "event {i} is {event:?}, of all bytes {:?}",
-                whole.events.get(i)
-            );
+            let detail = format!("event {i} is {event:?}, of all bytes {:?}", whole.events.get(i));
             return Err(Failure::new(Rule::Truncated, bytes, event.at(), detail));
         }
     }
@@ -135,12 +120,7 @@ fn pipelined<C: Codec>(
     let found = places(&trace.events);
     if found != expected || !whole.events.iter().zip(&trace.events).all(same) {
         let detail = format!("twice the sample has frames at {found:?} and not at {expected:?}");
-        return Err(Failure::new(
-            Rule::Pipelined,
-            &twice,
-            sample.bytes.len(),
-            detail,
-        ));
+        return Err(Failure::new(Rule::Pipelined, &twice, sample.bytes.len(), detail));
     }
     Ok(())
 }
@@ -166,10 +146,7 @@ fn limits<C: Codec>(
             longest = meta.len;
         }
         if sample.from == From::Client && seen > furthest {
-            tries.push((
-                Rule::MaxHead,
-                cx.max_head(u32::try_from(seen - 1).unwrap_or(u32::MAX)),
-            ));
+            tries.push((Rule::MaxHead, cx.max_head(u32::try_from(seen - 1).unwrap_or(u32::MAX))));
             furthest = seen;
         }
         for (rule, cx) in tries {

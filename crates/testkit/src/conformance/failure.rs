@@ -73,44 +73,29 @@ impl Rule {
 
     const fn text(self) -> (&'static str, &'static str) {
         match self {
-            Self::Sample => (
-                "sample",
-                "a sample has as many whole frames as the test says",
-            ),
-            Self::Chunking => (
-                "chunking",
-                "the same bytes, cut anywhere, give the same frames",
-            ),
-            Self::Again => (
-                "again",
-                "a frame can be decoded a second time, with more bytes behind it",
-            ),
-            Self::Truncated => (
-                "truncated",
-                "a prefix gives a prefix of the frames, and no fault",
-            ),
+            Self::Sample => ("sample", "a sample has as many whole frames as the test says"),
+            Self::Chunking => ("chunking", "the same bytes, cut anywhere, give the same frames"),
+            Self::Again => {
+                ("again", "a frame can be decoded a second time, with more bytes behind it")
+            }
+            Self::Truncated => ("truncated", "a prefix gives a prefix of the frames, and no fault"),
             Self::Pipelined => ("pipelined", "bytes behind a frame do not change it"),
             Self::Need => ("need", "`Need(n)` asks for more bytes than were offered"),
             Self::NeedLimit => (
                 "need-limit",
                 "`Need(n)` asks for at most `max_head` bytes of a request and `max_frame` of a reply",
             ),
-            Self::Skip => (
-                "skip",
-                "`Skip(n)` skips at least one byte and no more than were offered",
-            ),
+            Self::Skip => {
+                ("skip", "`Skip(n)` skips at least one byte and no more than were offered")
+            }
             Self::Length => ("length", "a frame is 1 to `max_frame` bytes long"),
             Self::Head => ("head", "a frame's head is not longer than the frame"),
             Self::Spans => ("spans", "the spans of a frame are inside of its head"),
             Self::Kind => ("kind", "a client sends no replies and a server no requests"),
-            Self::MaxFrame => (
-                "max-frame",
-                "a frame above `max_frame` is a `TooLarge` fault",
-            ),
-            Self::MaxHead => (
-                "max-head",
-                "a request that must be seen beyond `max_head` is a `TooLarge` fault",
-            ),
+            Self::MaxFrame => ("max-frame", "a frame above `max_frame` is a `TooLarge` fault"),
+            Self::MaxHead => {
+                ("max-head", "a request that must be seen beyond `max_head` is a `TooLarge` fault")
+            }
             Self::CodeName => ("code-name", "the name of a code is 1 to 64 bytes long"),
             Self::Panic => ("panic", "no method panics on any input"),
             Self::RewriteId => ("rewrite-id", "a rewritten frame has the new id"),
@@ -118,14 +103,10 @@ impl Rule {
                 "rewrite-keeps",
                 "a rewritten frame is one whole frame that says what the old one said",
             ),
-            Self::RewriteBack => (
-                "rewrite-back",
-                "with its old id a frame has its old bytes again",
-            ),
-            Self::Headers => (
-                "headers",
-                "header edits, and only they, are seen after a rewrite",
-            ),
+            Self::RewriteBack => {
+                ("rewrite-back", "with its old id a frame has its old bytes again")
+            }
+            Self::Headers => ("headers", "header edits, and only they, are seen after a rewrite"),
             Self::Answer => (
                 "answer",
                 "every error is answered by exactly one reply with the request's id, not `Ok`",
@@ -134,22 +115,10 @@ impl Rule {
                 "direct",
                 "a direct answer is exactly one reply with the request's id and the outcome `Ok`",
             ),
-            Self::Pong => (
-                "pong",
-                "a heartbeat is answered by exactly one frame with its id",
-            ),
-            Self::Ping => (
-                "ping",
-                "`ping` writes one heartbeat or request with the given id",
-            ),
-            Self::Abandon => (
-                "abandon",
-                "`abandon` writes whole frames that a server understands",
-            ),
-            Self::Drain => (
-                "drain",
-                "`drain` writes one `GoAway` that a client understands",
-            ),
+            Self::Pong => ("pong", "a heartbeat is answered by exactly one frame with its id"),
+            Self::Ping => ("ping", "`ping` writes one heartbeat or request with the given id"),
+            Self::Abandon => ("abandon", "`abandon` writes whole frames that a server understands"),
+            Self::Drain => ("drain", "`drain` writes one `GoAway` that a client understands"),
         }
     }
 }
@@ -178,13 +147,7 @@ pub struct Failure {
 
 impl Failure {
     pub(super) fn new(rule: Rule, bytes: &[u8], at: usize, detail: impl Into<String>) -> Self {
-        Self {
-            rule,
-            detail: detail.into(),
-            bytes: bytes.to_vec(),
-            at,
-            context: Vec::new(),
-        }
+        Self { rule, detail: detail.into(), bytes: bytes.to_vec(), at, context: Vec::new() }
     }
 
     pub(super) fn within(mut self, context: impl Into<String>) -> Self {
@@ -195,22 +158,12 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            f,
-            "rule `{}` is broken: {}",
-            self.rule.name(),
-            self.rule.says()
-        )?;
+        writeln!(f, "rule `{}` is broken: {}", self.rule.name(), self.rule.says())?;
         writeln!(f, "  {}", self.detail)?;
         for context in &self.context {
             writeln!(f, "  in {context}")?;
         }
-        writeln!(
-            f,
-            "  {} bytes, the frame begins at {}:",
-            self.bytes.len(),
-            self.at
-        )?;
+        writeln!(f, "  {} bytes, the frame begins at {}:", self.bytes.len(), self.at)?;
         f.write_str(&hex(&self.bytes, self.at))
     }
 }

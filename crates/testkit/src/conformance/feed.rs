@@ -30,10 +30,7 @@ pub(super) struct Outstanding<T> {
 
 impl<T: Copy> Outstanding<T> {
     pub(super) fn new(pairing: Pairing) -> Self {
-        Self {
-            by_id: matches!(pairing, Pairing::ById { .. }),
-            list: Vec::new(),
-        }
+        Self { by_id: matches!(pairing, Pairing::ById { .. }), list: Vec::new() }
     }
 
     pub(super) fn push(&mut self, id: u64, tag: T) {
@@ -114,14 +111,9 @@ impl<T: Debug> Event<T> {
     pub(super) fn same(&self, other: &Self) -> bool {
         self.at() == other.at()
             && match (self, other) {
-                (
-                    Self::Frame {
-                        meta: a, tag: s, ..
-                    },
-                    Self::Frame {
-                        meta: b, tag: t, ..
-                    },
-                ) => a == b && format!("{s:?}") == format!("{t:?}"),
+                (Self::Frame { meta: a, tag: s, .. }, Self::Frame { meta: b, tag: t, .. }) => {
+                    a == b && format!("{s:?}") == format!("{t:?}")
+                }
                 (Self::Reject { meta: a, .. }, Self::Reject { meta: b, .. }) => a == b,
                 (Self::Fault { .. }, Self::Fault { .. }) => true,
                 _ => false,
@@ -144,10 +136,7 @@ impl<C: Codec> Peer<'_, C> {
         bytes: &[u8],
         cuts: impl IntoIterator<Item = usize>,
     ) -> Result<Trace<C::Tag>, Failure> {
-        let mut reads = Reads {
-            cuts: cuts.into_iter(),
-            seen: 0,
-        };
+        let mut reads = Reads { cuts: cuts.into_iter(), seen: 0 };
         let mut events = Vec::new();
         let (mut at, mut need) = (0, 1);
         while reads.until(at + need) {
@@ -176,12 +165,7 @@ impl<C: Codec> Peer<'_, C> {
                 Ok(Step::Frame(meta, tag)) => {
                     self.check_meta(&meta).map_err(broken)?;
                     let seen = seen - at;
-                    let event = Event::Frame {
-                        at,
-                        seen,
-                        meta,
-                        tag,
-                    };
+                    let event = Event::Frame { at, seen, meta, tag };
                     events.push(event);
                     let whole = reads.until(at + meta.len as usize);
                     if self.from == From::Client {
@@ -238,10 +222,7 @@ impl<C: Codec> Peer<'_, C> {
 
     fn check_need(&self, n: usize, offered: usize) -> Result<(), Broken> {
         if n <= offered {
-            return Err((
-                Rule::Need,
-                format!("`Need({n})` when {offered} bytes were offered"),
-            ));
+            return Err((Rule::Need, format!("`Need({n})` when {offered} bytes were offered")));
         }
         let limit = match self.from {
             From::Client => self.cx.max_head.min(self.cx.max_frame),
@@ -263,16 +244,10 @@ impl<C: Codec> Peer<'_, C> {
             return Err((Rule::Length, detail));
         }
         if meta.head > meta.len {
-            return Err((
-                Rule::Head,
-                format!("head {} of length {}", meta.head, meta.len),
-            ));
+            return Err((Rule::Head, format!("head {} of length {}", meta.head, meta.len)));
         }
-        for (name, span) in [
-            ("service", meta.service),
-            ("method", meta.method),
-            ("key", meta.key),
-        ] {
+        for (name, span) in [("service", meta.service), ("method", meta.method), ("key", meta.key)]
+        {
             if span != Span::NONE && span.range().end > meta.head as usize {
                 let detail = format!("{name} is {:?}, the head {} bytes", span.range(), meta.head);
                 return Err((Rule::Spans, detail));
@@ -286,10 +261,7 @@ impl<C: Codec> Peer<'_, C> {
             ),
         };
         if wrong {
-            return Err((
-                Rule::Kind,
-                format!("{:?} from a {:?}", meta.kind, self.from),
-            ));
+            return Err((Rule::Kind, format!("{:?} from a {:?}", meta.kind, self.from)));
         }
         Ok(())
     }
@@ -298,12 +270,7 @@ impl<C: Codec> Peer<'_, C> {
     fn again(&mut self, event: &Event<C::Tag>, offered: &[u8]) -> Result<(), Broken> {
         let (at, seen) = (event.at(), offered.len());
         let second = match self.step(offered)? {
-            Ok(Step::Frame(meta, tag)) => Event::Frame {
-                at,
-                seen,
-                meta,
-                tag,
-            },
+            Ok(Step::Frame(meta, tag)) => Event::Frame { at, seen, meta, tag },
             other => {
                 return Err((Rule::Again, format!("first {event:?}, then {other:?}")));
             }
@@ -344,9 +311,7 @@ impl<C: Codec> Peer<'_, C> {
                 From::Client,
                 Kind::Request | Kind::Oneway | Kind::Open | Kind::Login | Kind::Control,
             ) => {
-                guard("accepted", || {
-                    codec.accepted(&mut self.conn, meta, tag, frame)
-                })?;
+                guard("accepted", || codec.accepted(&mut self.conn, meta, tag, frame))?;
             }
             _ => {}
         }
@@ -362,10 +327,7 @@ pub(super) fn guard<R>(method: &str, run: impl FnOnce() -> R) -> Result<R, Broke
     catch_unwind(AssertUnwindSafe(run)).map_err(|panic| {
         let text = (panic.downcast_ref::<String>().map(String::as_str))
             .or_else(|| panic.downcast_ref::<&str>().copied());
-        (
-            Rule::Panic,
-            format!("`{method}` panicked: {}", text.unwrap_or("?")),
-        )
+        (Rule::Panic, format!("`{method}` panicked: {}", text.unwrap_or("?")))
     })
 }
 

@@ -44,10 +44,7 @@ fn one<C: Codec>(
     random: &mut fastrand::Rng,
 ) -> Result<(), Failure> {
     let whole = set.peer(cx, sample)?.feed_whole(bytes)?;
-    for cuts in [
-        random_cuts(random, bytes.len()),
-        (1..=bytes.len()).collect(),
-    ] {
+    for cuts in [random_cuts(random, bytes.len()), (1..=bytes.len()).collect()] {
         let trace = set.peer(cx, sample)?.feed(bytes, cuts.iter().copied());
         trace
             .and_then(|trace| equal(bytes, &whole, &trace))
@@ -76,16 +73,12 @@ fn refused<C: Codec>(
         let mut peer = set.end(cx, From::Client);
         peer.feed_whole(&bytes[..at])?;
         let tag = C::Tag::default();
-        let answer = Answer::Error {
-            outcome: fault.outcome,
-            reason: fault.reason,
-            text: fault.text,
-        };
+        let answer =
+            Answer::Error { outcome: fault.outcome, reason: fault.reason, text: fault.text };
         let mut out = Vec::new();
         let written = guard("answer", || {
             let question = Question::new(&meta, tag);
-            set.codec
-                .answer(&mut peer.conn, &question, &answer, &mut out)
+            set.codec.answer(&mut peer.conn, &question, &answer, &mut out)
         });
         // A protocol without a word for it may close the connection instead.
         let written = written.map_err(|(rule, why)| Failure::new(rule, bytes, at, why))?;

@@ -140,11 +140,7 @@ impl<C: Codec> Conformance<C> {
             (want.headers, want.edits) = (true, true);
             self.cx.want(want)
         };
-        let contexts = if self.headers.is_some() {
-            vec![self.cx, want]
-        } else {
-            vec![self.cx]
-        };
+        let contexts = if self.headers.is_some() { vec![self.cx, want] } else { vec![self.cx] };
         for cx in contexts {
             for (number, sample) in self.samples.iter().enumerate() {
                 self.check_sample(cx, sample).map_err(|failure| {
@@ -156,10 +152,7 @@ impl<C: Codec> Conformance<C> {
             }
             answers::connection(self, cx).map_err(|f| f.within(format!("codec {}", C::NAME)))?;
         }
-        Ok(Report {
-            frames,
-            decodes: self.decodes.get(),
-        })
+        Ok(Report { frames, decodes: self.decodes.get() })
     }
 
     /// Makes all checks; for use in a `#[test]`.
@@ -256,8 +249,5 @@ struct Sample {
 
 const fn awaits_reply(kind: heptad_core::Kind) -> bool {
     use heptad_core::Kind;
-    matches!(
-        kind,
-        Kind::Request | Kind::Open | Kind::Login | Kind::Control
-    )
+    matches!(kind, Kind::Request | Kind::Open | Kind::Login | Kind::Control)
 }

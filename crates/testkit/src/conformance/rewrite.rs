@@ -73,14 +73,8 @@ fn frames<T: Copy>(trace: &Trace<T>) -> impl Iterator<Item = (usize, Meta, T)> {
 }
 
 fn headers<C: Codec>(frame: &Frame<'_, C>, names: &[String]) -> Result<(), Failure> {
-    let set = |value: &str| HeaderEdit::Set {
-        name: NEW.into(),
-        value: value.into(),
-    };
-    let add = |value: &str| HeaderEdit::Add {
-        name: NEW.into(),
-        value: value.into(),
-    };
+    let set = |value: &str| HeaderEdit::Set { name: NEW.into(), value: value.into() };
+    let add = |value: &str| HeaderEdit::Add { name: NEW.into(), value: value.into() };
     let remove = || HeaderEdit::Remove { name: NEW.into() };
     let long = "v".repeat(300);
     let cases: [(Vec<HeaderEdit>, Option<&str>); 9] = [
@@ -102,30 +96,19 @@ fn headers<C: Codec>(frame: &Frame<'_, C>, names: &[String]) -> Result<(), Failu
             frame.sees(&new, &meta, name, old.as_deref(), edits)?;
         }
         // What an edit has written, the next hop's edit finds.
-        let next = Frame {
-            bytes: &new,
-            place: 0,
-            meta,
-            ..*frame
-        };
-        for (edits, expected) in [
-            (vec![remove()], None::<&str>),
-            (vec![set("three")], Some("three")),
-        ] {
+        let next = Frame { bytes: &new, place: 0, meta, ..*frame };
+        for (edits, expected) in
+            [(vec![remove()], None::<&str>), (vec![set("three")], Some("three"))]
+        {
             let (newer, meta) = next.rewritten(None, &edits)?;
             frame.sees(&newer, &meta, NEW, expected.map(str::as_bytes), &edits)?;
         }
     }
     for name in names {
-        let edits = [HeaderEdit::Set {
-            name: name.as_str().into(),
-            value: "other".into(),
-        }];
+        let edits = [HeaderEdit::Set { name: name.as_str().into(), value: "other".into() }];
         let (new, meta) = frame.rewritten(None, &edits)?;
         frame.sees(&new, &meta, name, Some(b"other"), &edits)?;
-        let edits = [HeaderEdit::Remove {
-            name: name.as_str().into(),
-        }];
+        let edits = [HeaderEdit::Remove { name: name.as_str().into() }];
         let (new, meta) = frame.rewritten(None, &edits)?;
         frame.sees(&new, &meta, name, None, &edits)?;
     }
@@ -156,16 +139,7 @@ impl<'a, C: Codec> Frame<'a, C> {
         tag: C::Tag,
     ) -> Self {
         let before = &bytes[..place];
-        Self {
-            set,
-            cx,
-            sample,
-            before,
-            bytes,
-            place,
-            meta,
-            tag,
-        }
+        Self { set, cx, sample, before, bytes, place, meta, tag }
     }
 
     fn bytes(&self) -> &'a [u8] {
@@ -186,9 +160,7 @@ impl<'a, C: Codec> Frame<'a, C> {
         let result = guard("rewrite", || {
             let mut splice = Splice::new(self.bytes(), None, &mut chain);
             let edit = Rewrite::new(id, edits);
-            self.set
-                .codec
-                .rewrite(&to, &self.meta, self.tag, &edit, &mut splice)
+            self.set.codec.rewrite(&to, &self.meta, self.tag, &edit, &mut splice)
         });
         let result = result.map_err(|(rule, why)| self.fail(rule, why))?;
         let asked = || format!("id {id:?}, edits {edits:?}");
@@ -207,9 +179,7 @@ impl<'a, C: Codec> Frame<'a, C> {
         if let Some(id) = id {
             peer.asked.renumber(self.meta.id, id);
         }
-        let trace = peer
-            .feed_whole(&new)
-            .map_err(|failure| failure.within(&asked))?;
+        let trace = peer.feed_whole(&new).map_err(|failure| failure.within(&asked))?;
         let keeps = |detail| Failure::new(Rule::RewriteKeeps, &new, 0, detail).within(&asked);
         let meta = match *trace.events.as_slice() {
             [Event::Frame { meta, .. }] if trace.end == new.len() => meta,
@@ -219,10 +189,8 @@ impl<'a, C: Codec> Frame<'a, C> {
             let detail = format!("the id is {}, it was {}", meta.id, self.meta.id);
             return Err(Failure::new(Rule::RewriteId, &new, 0, detail).within(asked));
         }
-        let (old_facts, new_facts) = (
-            self.facts(&self.meta, self.bytes()),
-            self.facts(&meta, &new),
-        );
+        let (old_facts, new_facts) =
+            (self.facts(&self.meta, self.bytes()), self.facts(&meta, &new));
         if old_facts != new_facts {
             let detail = format!("it says\n    {new_facts}\n  and said\n    {old_facts}");
             return Err(keeps(detail));

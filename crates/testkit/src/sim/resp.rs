@@ -81,7 +81,9 @@ impl Value {
             b'*' => Self::Array(many(number() as usize)?),
             b'>' => Self::Push(many(number() as usize)?),
             b'%' => Self::Map(many(2 * number() as usize)?),
-            other => panic!("not RESP: {:?} in {:?}", other as char, buf.escape_ascii().to_string()),
+            other => {
+                panic!("not RESP: {:?} in {:?}", other as char, buf.escape_ascii().to_string())
+            }
         };
         Some((value, at))
     }
@@ -139,6 +141,8 @@ pub struct Store {
     pub blocked: usize,
     /// Every command is answered only after up to so long.
     pub think: Duration,
+    /// What every login is answered with, if it is refused.
+    pub refuses: Option<String>,
     /// Links that are stalled: what comes is kept and answered when this is lifted.
     pub frozen: bool,
     published: Vec<(Vec<u8>, Vec<u8>)>,
@@ -265,7 +269,8 @@ impl Server {
         }
         let family = ["SUBSCRIBE", "UNSUBSCRIBE", "PING", "RESET", "QUIT"];
         if !self.resp3 && !self.channels.is_empty() && !family.contains(&&*c[0]) {
-            let text = format!("ERR Can't execute '{}': only subscribe family", c[0].to_lowercase());
+            let text =
+                format!("ERR Can't execute '{}': only subscribe family", c[0].to_lowercase());
             return Some(Value::Error(text));
         }
         Some(match &*c[0] {
@@ -306,7 +311,8 @@ impl Server {
             "BLPOP" => {
                 let keys = words[1..words.len() - 1].to_vec();
                 let secs: f64 = c[c.len() - 1].parse().unwrap_or(0.0);
-                let until = if secs == 0.0 { Time::NEVER } else { io.now + Duration::from_secs_f64(secs) };
+                let until =
+                    if secs == 0.0 { Time::NEVER } else { io.now + Duration::from_secs_f64(secs) };
                 if let Some(found) = self.pop(&keys) {
                     return Some(found);
                 }
@@ -376,6 +382,9 @@ impl Server {
             }
             "PING" => Value::Simple("PONG".into()),
             "WAIT" => Value::Int(0),
+            "AUTH" if self.store.borrow().refuses.is_some() => {
+                Value::Error(self.store.borrow().refuses.clone().unwrap_or_default())
+            }
             "AUTH" | "CLIENT" | "UNWATCH" | "RESET" | "READONLY" => Value::ok(),
             "WATCH" => {
                 for key in &words[1..] {
@@ -428,13 +437,16 @@ impl Server {
                     .collect(),
             ),
             "DEL" => Value::Int(
-                words[1..].iter().filter(|k| store.strings.remove(&(db, k.to_vec())).is_some()).count()
-                    as i64,
+                words[1..]
+                    .iter()
+                    .filter(|k| store.strings.remove(&(db, k.to_vec())).is_some())
+                    .count() as i64,
             ),
             "INCR" => {
-                let old = store.strings.get(&at(1)).map_or(Some(0), |v| {
-                    String::from_utf8_lossy(v).parse::<i64>().ok()
-                });
+                let old = store
+                    .strings
+                    .get(&at(1))
+                    .map_or(Some(0), |v| String::from_utf8_lossy(v).parse::<i64>().ok());
                 match old {
                     Some(n) => {
                         store.strings.insert(at(1), (n + 1).to_string().into_bytes());

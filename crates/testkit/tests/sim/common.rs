@@ -4,78 +4,75 @@ use std::{cell::RefCell, collections::BTreeMap, rc::Rc, sync::Arc, time::Duratio
 
 use awesomerpc::wire::Message;
 use heptad_cluster::{Balance, Endpoint, Spec};
-use heptad_core::{Attr, Codec, Kind, Time};
+use heptad_core::{Codec, Kind, Time};
 use heptad_engine::{Cluster, Engine, Links, Plan, Route, Target};
-use heptad_route::{Expr, Table, Text};
+use heptad_route::{Expr, Table};
 use heptad_testkit::sim::{Io, Profile, Script, Sim};
 
 /// A cluster of the endpoints `name:0` to `name:n-1`.
-pub fn cluster(name: &str, n: usize, balance: Balance, links: Links) -> Cluster {
+pub(crate) fn cluster(name: &str, n: usize, balance: Balance, links: Links) -> Cluster {
     let endpoints = (0..n).map(|i| Endpoint::new(format!("{name}:{i}"))).collect();
     Cluster::new(name, Spec::new(balance, endpoints)).unwrap().links(links)
 }
 
 /// A plan that sends everything to one cluster.
-pub fn plan_to(cluster: Cluster, timeout: Option<Duration>) -> Plan {
+pub(crate) fn plan_to(cluster: Cluster, timeout: Option<Duration>) -> Plan {
     let route = Route::new("all", Target::Cluster(0)).timeout(timeout);
     Plan::new("test", table(&[Expr::All(vec![])]), vec![route], vec![cluster])
 }
 
-pub fn table(rules: &[Expr]) -> Table {
+pub(crate) fn table(rules: &[Expr]) -> Table {
     Table::compile(rules).unwrap()
 }
 
-pub fn exact(attr: Attr, value: &str) -> Expr {
-    Expr::Attr(attr, Text::Exact(value.to_owned()))
-}
-
-pub fn ms(n: u64) -> Duration {
+pub(crate) fn ms(n: u64) -> Duration {
     Duration::from_millis(n)
 }
 
-pub fn sim<C: Codec>(plan: Plan, seed: u64) -> Sim {
+pub(crate) fn sim<C: Codec>(plan: Plan, seed: u64) -> Sim {
     let codec = C::new(&C::Options::default()).unwrap();
     Sim::new(Engine::new(codec, Arc::new(plan), seed), seed)
 }
 
 /// A handle to what a script saw.
-pub type Shared<T> = Rc<RefCell<T>>;
+pub(crate) type Shared<T> = Rc<RefCell<T>>;
 
-pub fn shared<T>(value: T) -> Shared<T> {
+pub(crate) fn shared<T>(value: T) -> Shared<T> {
     Rc::new(RefCell::new(value))
 }
 
 /// What an AwesomeRPC client got.
 #[derive(Debug, Default)]
-pub struct Got {
-    pub replies: Vec<(Time, Message)>,
-    pub closed: Option<Time>,
-    pub buf: Vec<u8>,
+pub(crate) struct Got {
+    pub(crate) replies: Vec<(Time, Message)>,
+    pub(crate) closed: Option<Time>,
+    pub(crate) buf: Vec<u8>,
 }
 
 impl Got {
     /// The status of the only reply to the id.
-    pub fn status(&self, id: u32) -> &'static str {
+    pub(crate) fn status(&self, id: u32) -> &'static str {
         let mut all = self.replies.iter().filter(|(_, m)| m.id == id && m.kind == Kind::Reply);
         let first = all.next().map_or("none", |(_, m)| m.status_name());
         assert!(all.next().is_none(), "two replies to {id}");
         first
     }
 
-    pub fn body(&self, id: u32) -> String {
+    pub(crate) fn body(&self, id: u32) -> String {
         let m = self.replies.iter().find(|(_, m)| m.id == id);
         m.map_or_else(String::new, |(_, m)| String::from_utf8_lossy(&m.body).into_owned())
     }
 }
 
 /// A client that sends what it is told and keeps what it hears.
-pub struct RpcClient(pub Shared<Got>);
+pub(crate) struct RpcClient(pub(crate) Shared<Got>);
 
 impl Script for RpcClient {
     fn heard(&mut self, io: &mut Io<'_>, bytes: &[u8]) {
         let mut got = self.0.borrow_mut();
         got.buf.extend_from_slice(bytes);
-        while let Some((m, n)) = Message::decode(&got.buf).expect("what Heptad sends is the protocol")
+        while let Some((m, n)) =
+            Message::decode(&got.buf).expect("what Heptad sends is the protocol")
         {
             got.buf.drain(..n);
             got.replies.push((io.now, m));
@@ -89,28 +86,28 @@ impl Script for RpcClient {
 
 /// What all servers of one kind saw, and how they behave.
 #[derive(Debug, Default)]
-pub struct Rpc {
-    pub name: String,
-    pub seen: Vec<Message>,
-    pub links: usize,
+pub(crate) struct Rpc {
+    pub(crate) name: String,
+    pub(crate) seen: Vec<Message>,
+    pub(crate) links: usize,
     /// Calls in flight on one link, at most.
-    pub deepest: usize,
-    pub broken_links: usize,
+    pub(crate) deepest: usize,
+    pub(crate) broken_links: usize,
 }
 
 /// A server: echoes the body. Methods: `echo`; `slow` (after the header `ms`); `never`; `fail`;
 /// `die` (breaks the link); `big` (as many bytes as the body says).
-pub struct RpcServer {
-    pub all: Shared<Rpc>,
+pub(crate) struct RpcServer {
+    pub(crate) all: Shared<Rpc>,
     buf: Vec<u8>,
     later: BTreeMap<u64, Vec<u8>>,
     tokens: u64,
     /// Up to this much is waited before an `echo`.
-    pub think: Duration,
+    pub(crate) think: Duration,
 }
 
 impl RpcServer {
-    pub fn new(all: Shared<Rpc>, think: Duration) -> Self {
+    pub(crate) fn new(all: Shared<Rpc>, think: Duration) -> Self {
         all.borrow_mut().links += 1;
         Self { all, buf: Vec::new(), later: BTreeMap::new(), tokens: 0, think }
     }
@@ -184,18 +181,26 @@ impl Script for RpcServer {
 }
 
 /// Servers at `address`.
-pub fn serve(sim: &mut Sim, address: &str, profile: Profile, think: Duration) -> Shared<Rpc> {
+pub(crate) fn serve(
+    sim: &mut Sim,
+    address: &str,
+    profile: Profile,
+    think: Duration,
+) -> Shared<Rpc> {
     let all = shared(Rpc { name: address.to_owned(), ..Rpc::default() });
     let kept = all.clone();
     sim.endpoint(address, profile, move |_| Box::new(RpcServer::new(kept.clone(), think)));
     all
 }
 
-pub fn rpc_client(sim: &mut Sim, profile: Profile) -> (heptad_testkit::sim::Client, Shared<Got>) {
+pub(crate) fn rpc_client(
+    sim: &mut Sim,
+    profile: Profile,
+) -> (heptad_testkit::sim::Client, Shared<Got>) {
     let got = shared(Got::default());
     (sim.client(profile, RpcClient(got.clone())), got)
 }
 
-pub fn call(id: u32, method: &str, body: &str) -> Vec<u8> {
+pub(crate) fn call(id: u32, method: &str, body: &str) -> Vec<u8> {
     Message::request(id, "svc", method).body(body).to_bytes()
 }

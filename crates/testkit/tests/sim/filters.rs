@@ -1,6 +1,10 @@
 //! Filters in the middle of a pipeline, in both orders; and what is refused has changed nothing.
 
-use std::{borrow::Cow, sync::Arc, sync::atomic::{AtomicU64, Ordering}};
+use std::{
+    borrow::Cow,
+    sync::Arc,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 use awesomerpc::AwesomeRpc;
 use heptad_cluster::Balance;
@@ -119,7 +123,9 @@ fn an_async_filter_in_an_unordered_pipeline_lets_others_pass() {
         }
     });
     let (a, got) = rpc_client(&mut sim, Profile::default());
-    for (id, method) in [(1, "ask"), (2, "ask"), (3, "ask"), (4, "echo"), (5, "refuse"), (6, "drop")] {
+    for (id, method) in
+        [(1, "ask"), (2, "ask"), (3, "ask"), (4, "echo"), (5, "refuse"), (6, "drop")]
+    {
         sim.send(a, &call(id, method, ""));
     }
     sim.run(ms(20));

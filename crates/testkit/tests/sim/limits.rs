@@ -142,11 +142,10 @@ fn a_stream_over_an_exclusive_link_that_is_still_dialed_loses_no_frame() {
     sim.run(ms(100));
     let got = got.borrow();
     let bodies: Vec<_> = got.replies.iter().map(|(_, m)| (m.kind, m.body.clone())).collect();
-    assert_eq!(bodies, [
-        (Kind::Data, b"one".to_vec()),
-        (Kind::Data, b"two".to_vec()),
-        (Kind::End, vec![]),
-    ]);
+    assert_eq!(
+        bodies,
+        [(Kind::Data, b"one".to_vec()), (Kind::Data, b"two".to_vec()), (Kind::End, vec![]),]
+    );
     drop(got);
     sim.finish_clean();
 }

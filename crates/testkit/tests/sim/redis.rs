@@ -1,9 +1,12 @@
 //! Links in order, held links and fan-out: Redis.
 
+use std::sync::Arc;
+
 use heptad_cluster::{Balance, DEFAULT_TABLE_SIZE};
 use heptad_core::{Ctx, Outcome, Reason, Time};
 use heptad_engine::{Limits, Links, Plan};
-use heptad_redis::Redis;
+use heptad_redis::{Redis, RedisUpstream, Secret};
+use heptad_route::Expr;
 use heptad_testkit::sim::{
     Client, End, Io, Profile, Script, Sim,
     resp::{Server, Store, Value, line},
@@ -13,13 +16,13 @@ use heptad_testkit::sim::{
 use crate::common::*;
 
 #[derive(Debug, Default)]
-pub struct Heard {
-    pub values: Vec<Value>,
-    pub closed: Option<Time>,
+pub(crate) struct Heard {
+    pub(crate) values: Vec<Value>,
+    pub(crate) closed: Option<Time>,
     buf: Vec<u8>,
 }
 
-pub struct RespClient(pub Shared<Heard>);
+pub(crate) struct RespClient(pub(crate) Shared<Heard>);
 
 impl Script for RespClient {
     fn heard(&mut self, _: &mut Io<'_>, bytes: &[u8]) {
@@ -38,32 +41,32 @@ impl Script for RespClient {
     }
 }
 
-pub fn connect(sim: &mut Sim, profile: Profile) -> (Client, Shared<Heard>) {
+pub(crate) fn connect(sim: &mut Sim, profile: Profile) -> (Client, Shared<Heard>) {
     let got = shared(Heard::default());
     (sim.client(profile, RespClient(got.clone())), got)
 }
 
-pub fn store(sim: &mut Sim, address: &str, profile: Profile) -> Shared<Store> {
+pub(crate) fn store(sim: &mut Sim, address: &str, profile: Profile) -> Shared<Store> {
     let store = shared(Store::default());
     let kept = store.clone();
     sim.endpoint(address, profile, move |_| Box::new(Server::new(kept.clone())));
     store
 }
 
-pub fn plan(n: usize, timeout: u64) -> Plan {
+pub(crate) fn plan(n: usize, timeout: u64) -> Plan {
     let balance = Balance::Maglev { table_size: DEFAULT_TABLE_SIZE, failover: false };
     plan_to(cluster("r", n, balance, Links::default().per_endpoint(1)), Some(ms(timeout)))
 }
 
 /// A simulation of `n` servers.
-pub fn redis(n: usize, seed: u64, timeout: u64) -> (Sim, Vec<Shared<Store>>) {
+pub(crate) fn redis(n: usize, seed: u64, timeout: u64) -> (Sim, Vec<Shared<Store>>) {
     let mut sim = sim::<Redis>(plan(n, timeout), seed);
     let stores = (0..n).map(|i| store(&mut sim, &format!("r:{i}"), Profile::default())).collect();
     (sim, stores)
 }
 
 /// A key for each server, found by asking.
-pub fn keys(sim: &mut Sim, stores: &[Shared<Store>]) -> Vec<String> {
+pub(crate) fn keys(sim: &mut Sim, stores: &[Shared<Store>]) -> Vec<String> {
     let (client, _) = connect(sim, Profile::default());
     let mut keys = vec![String::new(); stores.len()];
     for i in 0..64_u32 {
@@ -123,18 +126,12 @@ fn subscribe_under_resp2_then_a_get_to_another_shard() {
     let (sub, got) = connect(&mut sim, Profile::default());
     sim.send(sub, &line("SUBSCRIBE news"));
     sim.run(ms(20));
-    assert_eq!(
-        values(&got),
-        [Value::Array(vec![bulk("subscribe"), bulk("news"), Value::Int(1)])]
-    );
+    assert_eq!(values(&got), [Value::Array(vec![bulk("subscribe"), bulk("news"), Value::Int(1)])]);
     let (publisher, said) = connect(&mut sim, Profile::default());
     sim.send(publisher, &line("PUBLISH news hello"));
     sim.run(ms(20));
     assert_eq!(values(&said), [Value::Int(1)]);
-    assert_eq!(
-        values(&got),
-        [Value::Array(vec![bulk("message"), bulk("news"), bulk("hello")])]
-    );
+    assert_eq!(values(&got), [Value::Array(vec![bulk("message"), bulk("news"), bulk("hello")])]);
     // As with one server: in this state only the subscribe family may be used.
     sim.send(sub, &line(&format!("GET {}", keys[2])));
     sim.run(ms(20));
@@ -164,10 +161,7 @@ fn subscribe_as_resp3_push_then_gets_to_all_shards() {
     let (publisher, _) = connect(&mut sim, Profile::default());
     sim.send(publisher, &line("PUBLISH news hello"));
     sim.run(ms(20));
-    assert_eq!(
-        values(&got),
-        [Value::Push(vec![bulk("message"), bulk("news"), bulk("hello")])]
-    );
+    assert_eq!(values(&got), [Value::Push(vec![bulk("message"), bulk("news"), bulk("hello")])]);
     sim.finish_clean();
 }
 
@@ -222,8 +216,9 @@ fn blpop_waits_longer_than_the_routes_time_out() {
 
 #[test]
 fn a_client_that_leaves_while_blocked_loses_no_element() {
-    for (how, seed) in
-        [End::Reset, End::Close, End::Shutdown].into_iter().flat_map(|h| seeds(2).map(move |s| (h, s)))
+    for (how, seed) in [End::Reset, End::Close, End::Shutdown]
+        .into_iter()
+        .flat_map(|h| seeds(2).map(move |s| (h, s)))
     {
         let (mut sim, stores) = redis(2, seed, 2_000);
         let (client, _) = connect(&mut sim, Profile::default());
@@ -367,8 +362,10 @@ fn what_is_behind_a_barrier_sees_its_effect() {
         assert_eq!(got[5], bulk("zero"));
         assert!(matches!(got[6], Value::Map(_)), "{:?}", got[6]);
         assert_eq!(got[7..], [bulk("zero"), Value::Null]);
-        let written: Vec<u32> =
-            stores.iter().flat_map(|s| s.borrow().strings.keys().map(|k| k.0).collect::<Vec<_>>()).collect();
+        let written: Vec<u32> = stores
+            .iter()
+            .flat_map(|s| s.borrow().strings.keys().map(|k| k.0).collect::<Vec<_>>())
+            .collect();
         assert_eq!(written.len(), 2);
         sim.finish_clean();
     }
@@ -413,12 +410,11 @@ fn watch_and_exec_are_atomic_through_the_router() {
         sim.run(ms(100));
         let got = values(&got);
         let queued = Value::Simple("QUEUED".into());
-        assert_eq!(got[..6], [
-            Value::ok(), Value::ok(), Value::ok(), queued.clone(), Value::Null, bulk("2"),
-        ]);
-        assert_eq!(got[6..], [
-            Value::ok(), queued, Value::Array(vec![Value::Int(3)]), bulk("3"),
-        ]);
+        assert_eq!(
+            got[..6],
+            [Value::ok(), Value::ok(), Value::ok(), queued.clone(), Value::Null, bulk("2"),]
+        );
+        assert_eq!(got[6..], [Value::ok(), queued, Value::Array(vec![Value::Int(3)]), bulk("3"),]);
         sim.finish_clean();
     }
 }
@@ -442,5 +438,32 @@ fn a_frame_of_100_mb_beside_small_ones() {
     sim.run(ms(1_000));
     assert_eq!(values(&got), [Value::ok()]);
     assert_eq!(store.borrow().strings.get(&(0, b"big".to_vec())).unwrap().len(), 100 << 20);
+    sim.finish_clean();
+}
+
+#[test]
+fn a_refused_greeting_fails_what_waits_for_the_link() {
+    let mut upstream = RedisUpstream::default();
+    upstream.password = Some(Secret::new("wrong"));
+    let plan = plan(1, 2_000);
+    let clusters =
+        plan.clusters.iter().map(|c| c.clone().upstream(Arc::new(upstream.clone()))).collect();
+    let route = plan.routes.clone();
+    let plan = Plan::new("test", table(&[Expr::All(vec![])]), route, clusters);
+    let mut sim = sim::<Redis>(plan, 1);
+    let store = store(&mut sim, "r:0", Profile::default());
+    store.borrow_mut().refuses = Some("WRONGPASS invalid username-password pair".to_owned());
+    let (client, got) = connect(&mut sim, Profile::default());
+    sim.send(client, &line("GET a"));
+    sim.send(client, &line("PING"));
+    sim.run(ms(100));
+    assert_eq!(sim.ended(Outcome::ConnectFailed, Reason::Greeting), 1);
+    let all = values(&got);
+    assert!(matches!(&all[0], Value::Error(_)), "{all:?}");
+    store.borrow_mut().refuses = None;
+    sim.run(ms(1_000));
+    sim.send(client, &line("SET a 1"));
+    sim.run(ms(100));
+    assert_eq!(values(&got), [Value::ok()]);
     sim.finish_clean();
 }

@@ -9,10 +9,7 @@ use heptad_testkit::sim::{End, Profile, seeds};
 use crate::common::*;
 
 fn one(seed: u64, links: Links) -> heptad_testkit::sim::Sim {
-    sim::<AwesomeRpc>(
-        plan_to(cluster("a", 1, Balance::RoundRobin, links), Some(ms(2_000))),
-        seed,
-    )
+    sim::<AwesomeRpc>(plan_to(cluster("a", 1, Balance::RoundRobin, links), Some(ms(2_000))), seed)
 }
 
 #[test]

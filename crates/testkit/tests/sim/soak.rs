@@ -53,7 +53,8 @@ fn awesomerpc() {
         let n = rng.usize(1..4);
         let share = [None, Some(false)][rng.usize(0..2)];
         let links = links(&mut rng).share(share);
-        let balance = [Balance::RoundRobin, Balance::LeastRequest, Balance::Random][rng.usize(0..3)];
+        let balance =
+            [Balance::RoundRobin, Balance::LeastRequest, Balance::Random][rng.usize(0..3)];
         let limits = Limits::default()
             .in_flight(rng.usize(1..40))
             .queue(rng.usize(0..40))
@@ -166,7 +167,12 @@ fn redis_in_order() {
         for (c, expect, leaves, got) in clients {
             let got = &got.borrow().values;
             assert!(got.len() <= expect.len(), "client {c} got more than it asked for");
-            assert!(leaves || got.len() == expect.len(), "client {c}: {} of {}", got.len(), expect.len());
+            assert!(
+                leaves || got.len() == expect.len(),
+                "client {c}: {} of {}",
+                got.len(),
+                expect.len()
+            );
             for (i, (value, right)) in got.iter().zip(&expect).enumerate() {
                 let fine = right.contains(value) || matches!(value, Value::Error(_));
                 assert!(fine, "client {c}, request {i}: {value:?} instead of {right:?}");
