@@ -14,7 +14,7 @@ use crate::{
     ConnId, EndpointRow, Event, Limits, LinkId, Lost, Machine, Peer, Plan, SessionId, Stats,
     arena::{Arena, Key},
     exchange::{Exchange, Fan, Phase},
-    link::{Link, LinkState, Usage},
+    link::{Link, LinkState},
     pool::Pool,
     session::{Session, Stall},
     timers::{Due, Timers},
@@ -229,14 +229,11 @@ impl<C: Codec> Machine for Engine<C> {
             return;
         };
         s.eof = true;
-        // What this client alone waits for, nobody should wait for: a blocked pop would take an
-        // element out of a list for a client that is gone.
-        let own = s.open.iter().any(|key| {
-            self.exchanges.get(*key).and_then(|x| x.place).is_some_and(|(link, _)| {
-                matches!(self.links.get(link.0).map(|l| l.usage), Some(Usage::Own(..)))
-            })
-        });
-        if own || !s.held.is_empty() {
+        // A request that waits by its own will must not wait for a client that is gone: a blocked
+        // pop would take an element out of a list. Others are answered in their time.
+        let waits =
+            s.open.iter().any(|key| self.exchanges.get(*key).is_some_and(|x| x.meta.wait_ms > 0));
+        if waits || !s.held.is_empty() {
             self.drop_session(now, id, (Outcome::Cancelled, Reason::Closed));
             self.events.push_back(Event::Close(ConnId::Session(id)));
         } else {

@@ -259,6 +259,14 @@ impl<C: Codec> Engine<C> {
         frame: &[u8],
         shared: Option<&Bytes>,
     ) {
+        if let Some(s) = self.sessions.get_mut(id.0)
+            && s.eof
+            && meta.wait_ms > 0
+        {
+            // It would wait for a client that is gone; what came before it is answered.
+            s.closing = true;
+            return self.wake(id);
+        }
         match meta.kind {
             Kind::Request | Kind::Oneway | Kind::Open | Kind::Login | Kind::Control => {
                 let key = self.admit(now, id, meta, tag, frame, shared);
