@@ -428,3 +428,40 @@ fn one_client_that_never_reads_beside_a_thousand_that_do() {
     assert!(worst.get() <= 4, "2 ms of thought and the way: {} ms", worst.get());
     sim.finish_clean();
 }
+
+#[test]
+fn a_link_with_too_many_orphans_is_drained_and_closed() {
+    let links = Links::default().max_in_flight(10).orphan_age(ms(500));
+    let (mut sim, all) = with(plan(links));
+    let (a, got) = rpc_client(&mut sim, Profile::default());
+    for id in 0..6 {
+        sim.send(a, &Message::request(id, "s", "slow").header("ms", "9000").to_bytes());
+    }
+    sim.stall_links("a:0", true);
+    sim.run(ms(10));
+    sim.stall_links("a:0", true);
+    sim.run(ms(1_100));
+    assert!((0..6).all(|id| got.borrow().status(id) == "TIMEOUT"));
+    sim.send(a, &call(10, "echo", ""));
+    sim.run(ms(20));
+    assert_eq!(got.borrow().status(10), "OK", "over a new link");
+    assert_eq!(all.borrow().links, 2);
+    sim.run(ms(600));
+    assert_eq!(sim.link_ends(Outcome::Reset, Reason::Orphans), 1);
+    assert_eq!(sim.links("a:0"), 1);
+    sim.finish_clean();
+}
+
+#[test]
+fn a_client_that_ends_its_input_still_gets_its_answers() {
+    for share in [true, false] {
+        let (mut sim, _) = with(plan(Links::default().share(Some(share))));
+        let (a, got) = rpc_client(&mut sim, Profile::default());
+        sim.send(a, &Message::request(1, "s", "slow").header("ms", "50").to_bytes());
+        sim.end(a, End::Shutdown);
+        sim.run(ms(200));
+        assert_eq!(got.borrow().status(1), "OK", "share: {share}");
+        assert!(got.borrow().closed.is_some());
+        sim.finish_clean();
+    }
+}

@@ -467,3 +467,40 @@ fn a_refused_greeting_fails_what_waits_for_the_link() {
     assert_eq!(values(&got), [Value::ok()]);
     sim.finish_clean();
 }
+
+#[test]
+fn a_client_that_leaves_before_its_prelude_is_answered_loses_no_element() {
+    for wait in 0..30 {
+        let (mut sim, stores) = redis(1, wait, 2_000);
+        let (client, _) = connect(&mut sim, Profile::default());
+        sim.send(client, &line("SELECT 3"));
+        sim.run(ms(5));
+        sim.send(client, &line("BLPOP queue 0"));
+        sim.run(std::time::Duration::from_micros(20 * wait));
+        sim.end(client, End::Reset);
+        sim.run(ms(20));
+        assert_eq!(stores[0].borrow().blocked, 0);
+        let (other, heard) = connect(&mut sim, Profile::default());
+        sim.send(other, &line("SELECT 3"));
+        sim.send(other, &line("LPUSH queue x"));
+        sim.send(other, &line("LLEN queue"));
+        sim.run(ms(20));
+        assert_eq!(values(&heard), [Value::ok(), Value::Int(1), Value::Int(1)]);
+        sim.finish_clean();
+    }
+}
+
+#[test]
+fn a_pop_behind_a_barrier_is_not_sent_for_a_client_that_has_left() {
+    for how in [End::Close, End::Shutdown] {
+        let (mut sim, stores) = redis(1, 1, 2_000);
+        let (client, _) = connect(&mut sim, Profile::default());
+        sim.send(client, &line("SELECT 99"));
+        sim.send(client, &line("BLPOP queue 0"));
+        sim.end(client, how);
+        sim.run(ms(100));
+        assert_eq!(stores[0].borrow().blocked, 0, "{how:?}");
+        assert_eq!(sim.machine().sessions(), 0);
+        sim.finish_clean();
+    }
+}
