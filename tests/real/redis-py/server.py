@@ -45,9 +45,13 @@ def connection(r, k, world):
     one.get("in one")
     one.readonly()
     one.readwrite()
-    one.reset()
-    one.client_getname()
     one.quit()
+    # After RESET the server speaks RESP2, and the library only what it was told to.
+    two = Recorder(world.connect(single_connection_client=True, protocol=2))
+    two.client_setname("two")
+    two.reset()
+    two.client_getname()
+    two.raw.close()
     # The library leaves HELLO to its connections.
     r.hello()
     reply = r.raw.execute_command("HELLO")
