@@ -80,7 +80,7 @@ pub(crate) const SUITES: &[Suite] = &[
     ),
     suite_of(
         "hostile",
-        240,
+        420,
         "huge announcements, bombs, garbage, killed servers, clients that never read",
         hostile::run,
     ),
