@@ -407,7 +407,9 @@ pub struct Ctx {
     /// Longest frame, bytes: a longer one is a `TooLarge`/`FrameSize` fault as soon as its length
     /// is known. The engine checks `Meta::len` too.
     pub max_frame: u32,
-    /// Most bytes up to the end of what the decoder must see to return a `Frame` of a request.
+    /// Most bytes up to the end of what the decoder must see to return a `Frame` of a request. A
+    /// protocol whose frames have no head, because their end is found only by going through them
+    /// (Redis), knows [`Ctx::max_frame`] alone.
     pub max_head: u32,
     /// Most elements, arguments or headers of a frame.
     pub max_parts: u32,

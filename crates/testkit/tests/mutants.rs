@@ -304,6 +304,15 @@ fn the_codec_without_a_mistake_passes() {
 }
 
 #[test]
+fn a_protocol_without_heads_knows_the_limit_of_frames_alone() {
+    for bug in [Bug::NeedsTheWholeBody, Bug::IgnoresMaxHead] {
+        suite(bug).whole_frames().assert();
+    }
+    let failure = suite(Bug::IgnoresMaxFrame).whole_frames().check().err();
+    assert_eq!(failure.map(|f| f.rule), Some(Rule::Length));
+}
+
+#[test]
 fn each_mistake_breaks_its_rule() {
     let table = [
         (Bug::LenIsRead, Rule::Sample),

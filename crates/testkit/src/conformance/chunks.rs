@@ -145,7 +145,7 @@ fn limits<C: Codec>(
             tries.push((Rule::MaxFrame, cx.max_frame(meta.len - 1)));
             longest = meta.len;
         }
-        if sample.from == From::Client && seen > furthest {
+        if sample.from == From::Client && !set.whole_frames && seen > furthest {
             tries.push((Rule::MaxHead, cx.max_head(u32::try_from(seen - 1).unwrap_or(u32::MAX))));
             furthest = seen;
         }

@@ -72,6 +72,8 @@ pub(super) struct Peer<'c, C: Codec> {
     pub(super) codec: &'c C,
     pub(super) cx: Ctx,
     pub(super) from: From,
+    /// There is no head within a frame.
+    pub(super) whole_frames: bool,
     pub(super) conn: C::Conn,
     pub(super) asked: Outstanding<C::Tag>,
     /// Counts the calls of the decoder.
@@ -225,8 +227,8 @@ impl<C: Codec> Peer<'_, C> {
             return Err((Rule::Need, format!("`Need({n})` when {offered} bytes were offered")));
         }
         let limit = match self.from {
-            From::Client => self.cx.max_head.min(self.cx.max_frame),
-            From::Server => self.cx.max_frame,
+            From::Client if !self.whole_frames => self.cx.max_head.min(self.cx.max_frame),
+            _ => self.cx.max_frame,
         };
         if n > (limit as usize).max(SMALLEST_LIMIT) {
             let detail = format!("`Need({n})` with a limit of {limit}, {offered} bytes offered");

@@ -39,6 +39,7 @@ pub struct Conformance<C: Codec> {
     rounds: u32,
     samples: Vec<Sample>,
     headers: Option<Vec<String>>,
+    whole_frames: bool,
     session: Opener<C>,
     link: Opener<C>,
     decodes: Cell<u64>,
@@ -64,6 +65,7 @@ impl<C: Codec> Conformance<C> {
             rounds: 300,
             samples: Vec::new(),
             headers: None,
+            whole_frames: false,
             session: Box::new(|codec| codec.open(Side::Session, Flavour::default())),
             link: Box::new(|codec| {
                 codec.open(Side::Link(&C::Upstream::default()), Flavour::default())
@@ -99,6 +101,13 @@ impl<C: Codec> Conformance<C> {
     /// more with [`Ctx::want`] set. `names` are headers that occur in the samples.
     pub fn headers(mut self, names: &[&str]) -> Self {
         self.headers = Some(names.iter().map(|&name| name.to_owned()).collect());
+        self
+    }
+
+    /// The protocol's frames have no head: their end is found only by going through them, as of an
+    /// array of values of any length. `max_frame` alone then limits what must be seen.
+    pub fn whole_frames(mut self) -> Self {
+        self.whole_frames = true;
         self
     }
 
@@ -212,6 +221,7 @@ impl<C: Codec> Conformance<C> {
             codec: &self.codec,
             cx,
             from,
+            whole_frames: self.whole_frames,
             conn: match from {
                 From::Client => (self.session)(&self.codec),
                 From::Server => (self.link)(&self.codec),
