@@ -55,11 +55,12 @@ pub(crate) fn number_line(buf: &[u8]) -> Line {
     }
 }
 
-/// Checks the CR LF at `at`; `None` if it has not come yet.
+/// Checks the CR LF at `at`; `None` if it has not come yet, even if its first byte is wrong: however
+/// the bytes are cut, the fault is found at the same one.
 pub(crate) fn crlf(buf: &[u8], at: usize, text: &'static str) -> Option<Result<(), Fault>> {
     match (buf.get(at), buf.get(at + 1)) {
         (Some(b'\r'), Some(b'\n')) => Some(Ok(())),
-        (Some(b'\r') | None, None) => None,
+        (_, None) => None,
         _ => Some(Err(Fault::malformed(text))),
     }
 }

@@ -29,8 +29,17 @@ pub(crate) enum Top {
 }
 
 impl ReplyScan {
-    /// Scans one value from where the last call ended.
+    /// Scans one value from where the last call ended. What it needs is within the limit.
     pub(crate) fn value(&mut self, buf: &[u8], cx: &Ctx) -> Result<Top, Fault> {
+        let top = self.walk(buf, cx)?;
+        let (Top::Need(n) | Top::End(n)) = top;
+        if n > cx.max_frame as usize {
+            return Err(Fault::too_large(Reason::FrameSize, SIZE));
+        }
+        Ok(top)
+    }
+
+    fn walk(&mut self, buf: &[u8], cx: &Ctx) -> Result<Top, Fault> {
         loop {
             let rest = buf.get(self.at..).unwrap_or_default();
             let Some((&kind, body)) = rest.split_first() else {
@@ -42,7 +51,6 @@ impl ReplyScan {
                     let fresh = body.get(self.searched..).unwrap_or_default();
                     let Some(cr) = fresh.iter().position(|b| matches!(b, b'\r' | b'\n')) else {
                         self.searched = body.len();
-                        limit(self.at + body.len(), cx)?;
                         return Ok(Top::Need(buf.len() + 1));
                     };
                     let end = self.at + 1 + self.searched + cr;
@@ -62,10 +70,9 @@ impl ReplyScan {
                     Line::Number(line, n) => {
                         let len = usize::try_from(n).map_err(|_| Fault::malformed(LENGTH))?;
                         let end = (self.at + 1 + line).saturating_add(len);
-                        limit(end, cx)?;
                         match crlf(buf, end, BULK) {
                             Some(result) => result?,
-                            None => return Ok(Top::Need(end + 2)),
+                            None => return Ok(Top::Need(end.saturating_add(2))),
                         }
                         self.at = end + 2;
                         true
@@ -98,7 +105,6 @@ impl ReplyScan {
                 },
                 _ => return Err(Fault::malformed(TYPE)),
             };
-            limit(self.at, cx)?;
             if whole && self.close() {
                 return Ok(Top::End(self.at));
             }
@@ -123,13 +129,6 @@ impl ReplyScan {
         }
         true
     }
-}
-
-fn limit(len: usize, cx: &Ctx) -> Result<(), Fault> {
-    if len > cx.max_frame as usize {
-        return Err(Fault::too_large(Reason::FrameSize, SIZE));
-    }
-    Ok(())
 }
 
 /// The values directly inside of an aggregate.

@@ -51,17 +51,28 @@ pub(crate) enum Scanned {
     Frame(Shape),
 }
 
-/// Longest inline line, as in redis-server.
+/// Longest inline line without its end, as in redis-server.
 const INLINE_MAX: usize = 64 << 10;
 /// Largest bulk, as redis-server's `proto-max-bulk-len`.
 const BULK_MAX: usize = 512 << 20;
 
 impl RequestScan {
-    /// Looks for the end of the frame that begins at the first byte of `buf`.
+    /// Looks for the end of the frame that begins at the first byte of `buf`. What it needs is
+    /// within the limits.
     pub(crate) fn scan(&mut self, buf: &[u8], limits: Limits) -> Result<Scanned, Fault> {
         if buf.first() != Some(&b'*') {
             return self.inline(buf, limits);
         }
+        match self.array(buf, limits)? {
+            Scanned::Need(n) if n > limits.frame => {
+                let text = if self.at == 0 { MULTIBULK } else { BULK };
+                Err(Fault::too_large(Reason::FrameSize, text))
+            }
+            found => Ok(found),
+        }
+    }
+
+    fn array(&mut self, buf: &[u8], limits: Limits) -> Result<Scanned, Fault> {
         let mut seen = [Span::NONE; 2];
         let mut number = 2;
         if self.at == 0 {
@@ -126,9 +137,10 @@ impl RequestScan {
     }
 
     fn inline(&mut self, buf: &[u8], limits: Limits) -> Result<Scanned, Fault> {
+        let max = limits.frame.min(INLINE_MAX + 1);
         let fresh = buf.get(self.at..).unwrap_or_default();
         let Some(end) = fresh.iter().position(|b| *b == b'\n') else {
-            if buf.len() > INLINE_MAX {
+            if buf.len() >= max {
                 return Err(Fault::too_large(Reason::FrameSize, INLINE));
             }
             self.at = buf.len();
@@ -136,7 +148,7 @@ impl RequestScan {
         };
         let len = self.at + end + 1;
         *self = Self::default();
-        if len > limits.frame.min(INLINE_MAX + 2) {
+        if len > max {
             return Err(Fault::too_large(Reason::FrameSize, INLINE));
         }
         let mut argc = 0;
@@ -186,6 +198,8 @@ fn expected_bulk(got: u8) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use heptad_core::Outcome;
+
     use super::*;
 
     const OPEN: Limits = Limits { frame: 1 << 20, parts: 1024, stranger: false };
@@ -239,6 +253,37 @@ mod tests {
         check(b"set a 'b'c\r\n", Err(UNBALANCED));
         check(&[b'a'; INLINE_MAX + 1], Err(INLINE));
         check(b"*111111111111111111111111", Err(MULTIBULK));
+    }
+
+    #[test]
+    fn limits_hold_at_the_same_byte_however_a_frame_is_cut() {
+        let line = |len: usize| [&b"a".repeat(len)[..], b"\r\n"].concat();
+        let array = b"*2\r\n$3\r\nGET\r\n$4\r\nlong\r\n".to_vec();
+        for (bytes, frame, text) in [
+            (line(INLINE_MAX - 1), 1 << 20, None),
+            (line(INLINE_MAX), 1 << 20, Some(INLINE)),
+            (line(98), 100, None),
+            (line(99), 100, Some(INLINE)),
+            (array.clone(), array.len(), None),
+            (array.clone(), array.len() - 1, Some(BULK)),
+            (array, 15, Some(BULK)),
+        ] {
+            let limits = Limits { frame, ..OPEN };
+            let whole = RequestScan::default().scan(&bytes, limits);
+            let (mut cut, mut scan) = (None, RequestScan::default());
+            for have in 1..=bytes.len() {
+                match scan.scan(&bytes[..have], limits) {
+                    Ok(Scanned::Need(n)) => assert!(n > have && n <= frame),
+                    found => {
+                        cut = Some(found);
+                        break;
+                    }
+                }
+            }
+            assert_eq!(whole.err().map(|f| f.text), text, "{} bytes, limit {frame}", bytes.len());
+            let cut = cut.and_then(Result::err);
+            assert_eq!(cut.map(|f| (f.outcome, f.text)), text.map(|t| (Outcome::TooLarge, t)));
+        }
     }
 
     #[test]
