@@ -125,13 +125,40 @@ impl Codec for Redis {
         Ok(())
     }
 
-    /// Upper case; for subcommands their container's name. A command that is not in the table is
-    /// named as the client spelt it: describe it in the options if rules are to name it.
-    fn method<'a>(&'a self, meta: &Meta, frame: &'a [u8]) -> Option<&'a [u8]> {
+    /// Upper case; for subcommands their container's name.
+    fn method<'a>(
+        &'a self,
+        meta: &Meta,
+        frame: &'a [u8],
+        scratch: &'a mut Vec<u8>,
+    ) -> Option<&'a [u8]> {
         match &*self.entry(meta).method {
-            "" => meta.method.of(frame).map(|m| m.get(..64).unwrap_or(m)),
+            "" => {
+                let name = Args::of(frame).next()?;
+                scratch.extend(name.text.iter().take(NAME_MAX).map(u8::to_ascii_uppercase));
+                Some(scratch)
+            }
             name => Some(name.as_bytes()),
         }
+    }
+
+    /// What the server reads, which with quotes and escapes is not what stands in the frame.
+    fn key<'a>(
+        &'a self,
+        meta: &Meta,
+        frame: &'a [u8],
+        scratch: &'a mut Vec<u8>,
+    ) -> Option<&'a [u8]> {
+        if meta.key.is_present() || frame.first() == Some(&b'*') {
+            return meta.key.of(frame);
+        }
+        let entry = self.entry(meta);
+        let key = match entry.spread {
+            Spread::FirstArgument => Args::of(frame).nth(1)?,
+            _ => key_args(entry, frame, argc(frame)).next()?.1,
+        };
+        scratch.extend_from_slice(&key.text);
+        Some(scratch)
     }
 
     fn code_name<'a>(&'a self, _: &Meta, frame: &'a [u8]) -> Option<&'a str> {
@@ -385,6 +412,8 @@ fn rebuild(frame: &[u8], mut change: impl FnMut(usize, &[u8]) -> Word) -> Vec<u8
     whole
 }
 
+/// Longest name of an unknown command, as policy sees it.
+const NAME_MAX: usize = 64;
 const WRONG_SIDE: Fault = Fault::malformed("frame on the wrong side");
 const CURSOR: Fault = Fault::new(
     Outcome::ProtocolError,

@@ -53,7 +53,9 @@ fn requests(bytes: &[u8], cuts: &[usize]) -> Found {
                     let again = codec.decode_request(&mut conn, &cx, &bytes[at..end]);
                     assert_eq!(again, Ok(Step::Frame(meta, tag)), "decoding is not pure");
                     let frame = &bytes[at..at + meta.len as usize];
-                    let method = codec.method(&meta, frame).unwrap_or_default().to_vec();
+                    let mut scratch = Vec::new();
+                    let method = codec.method(&meta, frame, &mut scratch).unwrap_or_default();
+                    let method = method.to_vec();
                     found.push((meta.len, method));
                     at += frame.len();
                     need = 1;
@@ -253,4 +255,30 @@ proptest! {
         prop_assert_eq!(requests(&bytes, &places), requests(&bytes, &[]));
         prop_assert_eq!(replies(&bytes, &places), replies(&bytes, &[]));
     }
+}
+
+#[test]
+fn policy_sees_one_spelling_of_what_the_server_takes_for_the_same() {
+    let codec = codec();
+    let check = |bytes: &[u8], method: &str, key: Option<&str>| {
+        let mut conn = codec.open(Side::Session, Flavour::default());
+        let step = codec.decode_request(&mut conn, &Ctx::default(), bytes);
+        let Ok(Step::Frame(meta, _)) = step else { panic!("{step:?}") };
+        let (mut one, mut two) = (Vec::new(), Vec::new());
+        let found = (codec.method(&meta, bytes, &mut one), codec.key(&meta, bytes, &mut two));
+        let expect = (Some(method.as_bytes()), key.map(str::as_bytes));
+        assert_eq!(found, expect, "{}", bytes.escape_ascii());
+    };
+    check(b"*2\r\n$3\r\ngEt\r\n$1\r\nk\r\n", "GET", Some("k"));
+    check(b"*2\r\n$6\r\nmy.Cmd\r\n$1\r\nk\r\n", "MY.CMD", Some("k"));
+    check(b"*1\r\n$6\r\nmy.cmd\r\n", "MY.CMD", None);
+    check(b"*1\r\n$0\r\n\r\n", "", None);
+    check(b"my.cmd k\r\n", "MY.CMD", Some("k"));
+    check(b"\"\\x6dy.cmd\" 'k'\r\n", "MY.CMD", Some("k"));
+    check(b"g\"et\" \"\\x6b\"\r\n", "GET", Some("k"));
+    check(b"mset \"\\x6b\" 1 b 2\r\n", "MSET", Some("k"));
+    check(b"config get \"\\x6b\"\r\n", "CONFIG", None);
+    check(b"ping\r\n", "PING", None);
+    let long = format!("*1\r\n$70\r\n{}\r\n", "x".repeat(70));
+    check(long.as_bytes(), &"X".repeat(64), None);
 }

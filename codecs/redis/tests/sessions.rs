@@ -155,7 +155,8 @@ impl Play {
         let (meta, tag, answer) = match step {
             Ok(Step::Frame(meta, tag)) if meta.kind == Kind::Ping => (meta, tag, Answer::Pong),
             Ok(Step::Frame(meta, tag)) => {
-                let method = self.codec.method(&meta, &frame).unwrap_or_default();
+                let mut scratch = Vec::new();
+                let method = self.codec.method(&meta, &frame, &mut scratch).unwrap_or_default();
                 if method == self.refuses.as_bytes() {
                     (meta, tag, refused(Outcome::Denied, Reason::Filter, "no"))
                 } else {

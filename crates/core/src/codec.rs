@@ -82,18 +82,32 @@ pub trait Codec: Clone + Send + Sync + Sized + 'static {
         meta.service.of(frame)
     }
 
-    /// The `method` attribute.
-    fn method<'a>(&'a self, meta: &Meta, frame: &'a [u8]) -> Option<&'a [u8]> {
+    /// The `method` attribute. Two spellings that an endpoint takes for the same must give the same
+    /// bytes, or rules that name it can be passed by. `scratch` is cleared by the caller and may be
+    /// used to decode into.
+    fn method<'a>(
+        &'a self,
+        meta: &Meta,
+        frame: &'a [u8],
+        scratch: &'a mut Vec<u8>,
+    ) -> Option<&'a [u8]> {
+        let _ = scratch;
         meta.method.of(frame)
     }
 
-    /// The `key` attribute, and what hashing balancers hash.
-    fn key<'a>(&'a self, meta: &Meta, frame: &'a [u8]) -> Option<&'a [u8]> {
+    /// The `key` attribute, and what hashing balancers hash; `scratch` as in [`Codec::method`].
+    fn key<'a>(
+        &'a self,
+        meta: &Meta,
+        frame: &'a [u8],
+        scratch: &'a mut Vec<u8>,
+    ) -> Option<&'a [u8]> {
+        let _ = scratch;
         meta.key.of(frame)
     }
 
-    /// The value of a header, read lazily; `scratch` is cleared by the caller and may be used to
-    /// decode into. `Err(Unknown)` if it cannot be told.
+    /// The value of a header, read lazily; `scratch` as in [`Codec::method`]. `Err(Unknown)` if it
+    /// cannot be told.
     fn header<'a>(
         &self,
         meta: &Meta,
@@ -228,7 +242,7 @@ pub trait Codec: Clone + Send + Sync + Sized + 'static {
     /// Lists every key of a frame whose fan-out is `Same` or `Split`, in order.
     fn keys(&self, meta: &Meta, tag: Self::Tag, frame: &[u8], each: &mut dyn FnMut(&[u8])) {
         let _ = tag;
-        if let Some(key) = self.key(meta, frame) {
+        if let Some(key) = self.key(meta, frame, &mut Vec::new()) {
             each(key);
         }
     }

@@ -92,9 +92,10 @@ impl<C: Codec> Engine<C> {
         let Some(x) = self.exchanges.get_mut(key) else {
             return key;
         };
+        self.scratch.clear();
         x.method = self.stats.method(
             self.codec.service(&meta, frame).unwrap_or_default(),
-            self.codec.method(&meta, frame).unwrap_or_default(),
+            self.codec.method(&meta, frame, &mut self.scratch).unwrap_or_default(),
         );
         let mut view = View {
             codec: &self.codec,

@@ -77,7 +77,10 @@ impl<C: Codec> Engine<C> {
             }
             _ => match x.chosen {
                 Some(at) => Some(at),
-                None => p.pick(now, self.codec.key(&meta, frame)),
+                None => {
+                    self.scratch.clear();
+                    p.pick(now, self.codec.key(&meta, frame, &mut self.scratch))
+                }
             },
         };
         match (one, meta.fan_out) {

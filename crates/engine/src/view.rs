@@ -11,7 +11,7 @@ pub(crate) struct View<'a, C: Codec> {
     pub(crate) plan: &'a Plan,
     pub(crate) meta: &'a Meta,
     pub(crate) frame: &'a [u8],
-    /// Where headers that must be decoded are decoded to; kept by the engine.
+    /// Where attributes that must be decoded are decoded to; kept by the engine.
     pub(crate) scratch: &'a mut Vec<u8>,
     pub(crate) unknown: &'a mut u64,
 }
@@ -22,8 +22,14 @@ impl<C: Codec> Attributes for View<'_, C> {
         let (codec, meta, frame) = (self.codec, self.meta, self.frame);
         Ok(match attr {
             Attr::Service => codec.service(meta, frame).map(Value::Bytes),
-            Attr::Method => codec.method(meta, frame).map(Value::Bytes),
-            Attr::Key => codec.key(meta, frame).map(Value::Bytes),
+            Attr::Method => {
+                self.scratch.clear();
+                codec.method(meta, frame, self.scratch).map(Value::Bytes)
+            }
+            Attr::Key => {
+                self.scratch.clear();
+                codec.key(meta, frame, self.scratch).map(Value::Bytes)
+            }
             Attr::Header(name) => {
                 self.scratch.clear();
                 match codec.header(meta, frame, name, self.scratch) {

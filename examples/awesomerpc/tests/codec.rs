@@ -64,7 +64,7 @@ fn a_request_is_laid_out_as_drawn() {
     assert_eq!((meta.kind, meta.id), (Kind::Request, 0x0102));
     assert_eq!((meta.len as usize, meta.head as usize), (bytes.len(), bytes.len() - 6));
     assert_eq!(codec().service(&meta, &bytes), Some(&b"reviews"[..]));
-    assert_eq!(codec().method(&meta, &bytes), Some(&b"list"[..]));
+    assert_eq!(codec().method(&meta, &bytes, &mut Vec::new()), Some(&b"list"[..]));
     let header =
         |name| codec().header(&meta, &bytes, name, &mut Vec::new()).map(|v| v.map(<[u8]>::to_vec));
     assert_eq!(header("user"), Ok(Some(b"jason".to_vec())));

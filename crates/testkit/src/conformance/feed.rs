@@ -289,8 +289,8 @@ impl<C: Codec> Peer<'_, C> {
         let codec = self.codec;
         guard("service, method or key", || {
             codec.service(meta, frame);
-            codec.method(meta, frame);
-            codec.key(meta, frame);
+            codec.method(meta, frame, &mut Vec::new());
+            codec.key(meta, frame, &mut Vec::new());
         })?;
         let mut scratch = Vec::new();
         guard("header", || {

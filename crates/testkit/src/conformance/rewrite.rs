@@ -214,8 +214,8 @@ impl<'a, C: Codec> Frame<'a, C> {
             meta.idempotent,
             meta.quiet,
             text(codec.service(meta, frame)),
-            text(codec.method(meta, frame)),
-            text(codec.key(meta, frame)),
+            text(codec.method(meta, frame, &mut Vec::new())),
+            text(codec.key(meta, frame, &mut Vec::new())),
             text(frame.get(meta.head as usize..)),
         )
     }
