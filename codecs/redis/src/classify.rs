@@ -222,6 +222,7 @@ impl Request<'_> {
             }
             Act::Wait(wait) => {
                 self.meta.wait_ms = self.wait(wait);
+                self.meta.idempotent = true;
                 self.exchange(Ask::Wait)
             }
             Act::Scan => {

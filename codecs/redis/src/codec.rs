@@ -220,6 +220,9 @@ impl Codec for Redis {
                     }
                 }));
             }
+            // redis-server reads a line up to its first NUL, and words by rules of its own: what it is
+            // sent must be what was judged here.
+            (_, _, kind) if is_inline(kind, frame) => out.put(&as_array(frame)),
             _ => out.keep_all(),
         }
         Ok(())
@@ -392,6 +395,15 @@ enum Word {
     Keep,
     Cut,
     Other(Vec<u8>),
+}
+
+fn is_inline(kind: Kind, frame: &[u8]) -> bool {
+    !matches!(kind, Kind::Reply | Kind::Push | Kind::Pong) && frame.first() != Some(&b'*')
+}
+
+/// An inline request as an array of bulks.
+pub(crate) fn as_array(frame: &[u8]) -> Vec<u8> {
+    rebuild(frame, |_, _| Word::Keep)
 }
 
 /// A request with some of its arguments changed.

@@ -19,7 +19,10 @@ pub(crate) fn accepted(s: &mut Session, tag: Tag, frame: &[u8]) -> Accepted {
         Ask::Defer => {
             let change = change(frame);
             if let Some(multi) = &mut s.multi {
-                multi.deferred.extend_from_slice(frame);
+                match frame.first() {
+                    Some(b'*') => multi.deferred.extend_from_slice(frame),
+                    _ => multi.deferred.extend_from_slice(&crate::codec::as_array(frame)),
+                }
                 multi.frames += 1;
                 multi.queue(change);
             }

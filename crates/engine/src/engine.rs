@@ -14,6 +14,7 @@ use crate::{
     ConnId, EndpointRow, Event, Limits, LinkId, Lost, Machine, Peer, Plan, SessionId, Stats,
     arena::{Arena, Key},
     exchange::{Exchange, Fan, Phase},
+    leftovers::Leftovers,
     link::{Link, LinkState},
     pool::Pool,
     session::{Session, Stall},
@@ -54,10 +55,15 @@ pub struct Engine<C: Codec> {
     pub(crate) draining: bool,
     pub(crate) find: Scratch,
     pub(crate) scratch: Vec<u8>,
+    pub(crate) leftovers: Leftovers,
     pub(crate) bytes: Vec<u8>,
     pub(crate) fans: Vec<Fan>,
     pub(crate) spare: Vec<Vec<u64>>,
 }
+
+/// How long a request that waits by its own will, and takes nothing, is waited for after its client
+/// has said that it will send no more.
+const LAST_WAIT: std::time::Duration = std::time::Duration::from_secs(1);
 
 pub(crate) struct FilterChain {
     pub(crate) workers: Vec<Box<dyn FilterWorker>>,
@@ -98,6 +104,7 @@ impl<C: Codec> Engine<C> {
             draining: false,
             find: Scratch::default(),
             scratch: Vec::new(),
+            leftovers: Leftovers::default(),
             bytes: Vec::new(),
             fans: Vec::new(),
             spare: Vec::new(),
@@ -230,10 +237,22 @@ impl<C: Codec> Machine for Engine<C> {
         };
         s.eof = true;
         // A request that waits by its own will must not wait for a client that is gone: a blocked
-        // pop would take an element out of a list. Others are answered in their time.
-        let waits =
-            s.open.iter().any(|key| self.exchanges.get(*key).is_some_and(|x| x.meta.wait_ms > 0));
-        if waits || !s.held.is_empty() {
+        // pop would take an element out of a list. One that takes nothing may have its answer if
+        // that comes soon; all others are answered in their time.
+        let mut takes = false;
+        let soon = now + LAST_WAIT;
+        for key in &s.open {
+            if let Some(x) = self.exchanges.get_mut(*key)
+                && x.meta.wait_ms > 0
+            {
+                takes |= !x.meta.idempotent;
+                if soon < x.deadline {
+                    x.deadline = soon;
+                    self.timers.at(soon, Due::Exchange(*key));
+                }
+            }
+        }
+        if takes {
             self.drop_session(now, id, (Outcome::Cancelled, Reason::Closed));
             self.events.push_back(Event::Close(ConnId::Session(id)));
         } else {

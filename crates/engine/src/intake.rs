@@ -35,10 +35,10 @@ impl<C: Codec> Engine<C> {
             }
             let taken = self.decode(now, id, bytes, None);
             if let Some(s) = self.sessions.get_mut(id.0) {
-                s.input.extend_from_slice(bytes.get(taken..).unwrap_or_default());
+                self.leftovers.append(&mut s.input, bytes.get(taken..).unwrap_or_default());
             }
         } else if let Some(s) = self.sessions.get_mut(id.0) {
-            s.input.extend_from_slice(bytes);
+            self.leftovers.append(&mut s.input, bytes);
         }
         self.pump(now, id);
     }
@@ -71,7 +71,9 @@ impl<C: Codec> Engine<C> {
                 let taken = self.decode(now, id, &input, None);
                 (taken, rest_of_own(input, taken))
             };
-            if let Some(s) = self.sessions.get_mut(id.0) {
+            if rest.is_empty() {
+                self.leftovers.recycle(rest);
+            } else if let Some(s) = self.sessions.get_mut(id.0) {
                 s.input = rest;
             }
             if taken == 0 {
@@ -111,6 +113,10 @@ impl<C: Codec> Engine<C> {
         let left = s.leaving && done && s.held.is_empty();
         if (s.closing && s.open.is_empty()) || ended || left {
             if let Some(s) = self.sessions.get_mut(id.0) {
+                if ended && !s.input.is_empty() {
+                    // It ended in the middle of a frame.
+                    self.stats.session_ended((Outcome::BadRequest, Reason::Closed));
+                }
                 s.closing = true;
                 s.input = Vec::new();
                 if s.out.is_empty() {
@@ -259,13 +265,18 @@ impl<C: Codec> Engine<C> {
         frame: &[u8],
         shared: Option<&Bytes>,
     ) {
+        let mut meta = meta;
         if let Some(s) = self.sessions.get_mut(id.0)
             && s.eof
             && meta.wait_ms > 0
         {
-            // It would wait for a client that is gone; what came before it is answered.
-            s.closing = true;
-            return self.wake(id);
+            if !meta.idempotent {
+                // It would wait for a client that is gone, and take what it waited for; what came
+                // before it is answered.
+                s.closing = true;
+                return self.wake(id);
+            }
+            meta.wait_ms = meta.wait_ms.min(1000);
         }
         match meta.kind {
             Kind::Request | Kind::Oneway | Kind::Open | Kind::Login | Kind::Control => {
@@ -394,7 +405,8 @@ pub(crate) fn rest_of(input: Bytes, taken: usize) -> Vec<u8> {
 /// As [`rest_of`], for an input that nobody shares.
 pub(crate) fn rest_of_own(mut input: Vec<u8>, taken: usize) -> Vec<u8> {
     if taken >= input.len() {
-        return Vec::new();
+        input.clear();
+        return input;
     }
     input.drain(..taken);
     if input.capacity() > 2 * input.len() + READ_AHEAD {

@@ -14,6 +14,7 @@ mod dispatch;
 mod engine;
 mod exchange;
 mod intake;
+mod leftovers;
 mod link;
 mod links;
 mod machine;

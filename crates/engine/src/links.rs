@@ -130,7 +130,7 @@ impl<C: Codec> Engine<C> {
         if l.input.is_empty() {
             let taken = self.read_replies(now, id, bytes, None);
             if let Some(l) = self.links.get_mut(id.0) {
-                l.input.extend_from_slice(bytes.get(taken..).unwrap_or_default());
+                self.leftovers.append(&mut l.input, bytes.get(taken..).unwrap_or_default());
             }
         } else {
             l.input.extend_from_slice(bytes);
@@ -146,7 +146,9 @@ impl<C: Codec> Engine<C> {
                 let taken = self.read_replies(now, id, &input, None);
                 crate::intake::rest_of_own(input, taken)
             };
-            if let Some(l) = self.links.get_mut(id.0) {
+            if rest.is_empty() {
+                self.leftovers.recycle(rest);
+            } else if let Some(l) = self.links.get_mut(id.0) {
                 l.input = rest;
             }
         }
