@@ -22,7 +22,19 @@ pub(crate) enum Line {
 }
 
 /// Reads the number line that begins at the first byte of `buf` (behind the type byte).
+#[inline]
 pub(crate) fn number_line(buf: &[u8]) -> Line {
+    // Nearly all are one or two digits.
+    match *buf {
+        [a @ b'0'..=b'9', b'\r', b'\n', ..] => Line::Number(3, i64::from(a - b'0')),
+        [a @ b'1'..=b'9', b @ b'0'..=b'9', b'\r', b'\n', ..] => {
+            Line::Number(4, i64::from(a - b'0') * 10 + i64::from(b - b'0'))
+        }
+        _ => any_number_line(buf),
+    }
+}
+
+fn any_number_line(buf: &[u8]) -> Line {
     let (sign, mut at) = match buf.first() {
         Some(b'-') => (-1, 1),
         _ => (1, 0),
@@ -57,10 +69,11 @@ pub(crate) fn number_line(buf: &[u8]) -> Line {
 
 /// Checks the CR LF at `at`; `None` if it has not come yet, even if its first byte is wrong: however
 /// the bytes are cut, the fault is found at the same one.
+#[inline]
 pub(crate) fn crlf(buf: &[u8], at: usize, text: &'static str) -> Option<Result<(), Fault>> {
-    match (buf.get(at), buf.get(at + 1)) {
-        (Some(b'\r'), Some(b'\n')) => Some(Ok(())),
-        (_, None) => None,
-        _ => Some(Err(Fault::malformed(text))),
+    match buf.get(at..at.saturating_add(2)) {
+        Some(b"\r\n") => Some(Ok(())),
+        Some(_) => Some(Err(Fault::malformed(text))),
+        None => None,
     }
 }

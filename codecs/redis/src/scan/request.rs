@@ -75,36 +75,40 @@ impl RequestScan {
     fn array(&mut self, buf: &[u8], limits: Limits) -> Result<Scanned, Fault> {
         let mut seen = [Span::NONE; 2];
         let mut number = 2;
-        if self.at == 0 {
-            let (at, argc) = match number_line(buf.get(1..).unwrap_or_default()) {
-                Line::Number(len, n) => (len + 1, n),
+        let Self { mut at, mut left, mut argc } = *self;
+        if at == 0 {
+            let (line, n) = match number_line(buf.get(1..).unwrap_or_default()) {
+                Line::Number(line, n) => (line + 1, n),
                 Line::Short => return Ok(Scanned::Need(buf.len() + 1)),
                 Line::Bad => return Err(Fault::malformed(MULTIBULK)),
                 Line::Long => return Err(Fault::malformed(MULTIBULK_LONG)),
             };
-            if argc <= 0 {
-                return Ok(Scanned::Skip(at));
+            if n <= 0 {
+                return Ok(Scanned::Skip(line));
             }
-            let argc = u32::try_from(argc)
+            argc = u32::try_from(n)
                 .ok()
                 .filter(|n| *n <= limits.parts)
                 .ok_or(Fault::too_large(Reason::Parts, MULTIBULK))?;
             if limits.stranger && argc > 10 {
                 return Err(Fault::too_large(Reason::Parts, STRANGER_MULTIBULK));
             }
-            *self = Self { at, left: argc, argc };
+            (at, left) = (line, argc);
             number = 0;
         }
-        while self.left > 0 {
-            let rest = buf.get(self.at..).unwrap_or_default();
-            match rest.first() {
-                Some(b'$') => {}
-                Some(other) => return Err(Fault::malformed(expected_bulk(*other))),
-                None => return Ok(Scanned::Need(self.at + 1)),
-            }
-            let (line, len) = match number_line(rest.get(1..).unwrap_or_default()) {
+        while left > 0 {
+            let mut wait = |need| {
+                *self = Self { at, left, argc };
+                Ok(Scanned::Need(need))
+            };
+            let rest = match buf.get(at..).and_then(<[u8]>::split_first) {
+                Some((b'$', rest)) => rest,
+                Some((other, _)) => return Err(Fault::malformed(expected_bulk(*other))),
+                None => return wait(at + 1),
+            };
+            let (line, len) = match number_line(rest) {
                 Line::Number(line, n) => (line + 1, n),
-                Line::Short => return Ok(Scanned::Need(buf.len() + 1)),
+                Line::Short => return wait(buf.len() + 1),
                 Line::Bad => return Err(Fault::malformed(BULK)),
                 Line::Long => return Err(Fault::malformed(BULK_LONG)),
             };
@@ -115,23 +119,23 @@ impl RequestScan {
             if limits.stranger && len > 16384 {
                 return Err(Fault::too_large(Reason::FrameSize, STRANGER_BULK));
             }
-            let end = self.at + line + len;
+            let end = at + line + len;
             if end + 2 > limits.frame {
                 return Err(Fault::too_large(Reason::FrameSize, BULK));
             }
             match crlf(buf, end, BULK) {
                 Some(result) => result?,
                 // The header line is read once more when the body has come: nothing is saved.
-                None => return Ok(Scanned::Need(end + 2)),
+                None => return wait(end + 2),
             }
             if let Some(span) = seen.get_mut(number) {
-                *span = Span::new(self.at + line, len);
+                *span = Span::new(at + line, len);
             }
             number += 1;
-            self.at = end + 2;
-            self.left -= 1;
+            at = end + 2;
+            left -= 1;
         }
-        let shape = Shape { len: self.at, argc: self.argc, inline: false, seen };
+        let shape = Shape { len: at, argc, inline: false, seen };
         *self = Self::default();
         Ok(Scanned::Frame(shape))
     }

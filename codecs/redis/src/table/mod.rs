@@ -116,13 +116,8 @@ impl Table {
     pub(crate) fn find(&self, name: &[u8]) -> u16 {
         let mut slot = hash(name) % SLOTS;
         loop {
-            let Some(&index) = self.slots.get(slot) else {
-                return 0;
-            };
-            if index == 0 {
-                return 0;
-            }
-            if self.entry(index).name.as_bytes().eq_ignore_ascii_case(name) {
+            let index = self.slots.get(slot).copied().unwrap_or(0);
+            if index == 0 || self.entry(index).name.as_bytes().eq_ignore_ascii_case(name) {
                 return index;
             }
             slot = (slot + 1) % SLOTS;
@@ -131,6 +126,7 @@ impl Table {
 
     /// The index of a subcommand; `None` if the command has no subcommands, `Some(0)` if it has but
     /// not this one.
+    #[inline]
     pub(crate) fn find_sub(&self, container: u16, name: &[u8]) -> Option<u16> {
         let (from, to) = self.entry(container).subs;
         if from == to {
@@ -253,7 +249,7 @@ fn entry(row: &'static Row, container: Option<&str>, classic: bool) -> Entry {
 /// collisions gains probes in a table that he cannot fill.
 fn hash(name: &[u8]) -> usize {
     let mut h: u32 = 0x811c_9dc5;
-    for b in name.iter().take(24) {
+    for b in name.get(..24).unwrap_or(name) {
         h = (h ^ u32::from(b | 0x20)).wrapping_mul(0x0100_0193);
     }
     (h ^ (h >> 15)) as usize
