@@ -27,6 +27,8 @@ pub(crate) struct Request<'a> {
     entry: &'a Entry,
     meta: Meta,
     tag: Tag,
+    /// It has a key; `Meta::key` is absent all the same if it does not stand there as it is read.
+    keyed: bool,
 }
 
 /// What a request is.
@@ -54,6 +56,20 @@ pub(crate) fn classify(redis: &Redis, s: &Session, frame: &[u8], shape: &Shape) 
     };
     let entry = table.entry(index);
     let quiet = s.replies != Replies::On;
+    let skip = s.replies == Replies::Skip;
+    // The usual case first.
+    let plain =
+        entry.act == Act::Plain && s.multi.is_none() && !s.subscribed && !redis.is_stranger(s);
+    let [_, first] = shape.seen;
+    if plain && entry.first && entry.spread == Spread::Key && first.is_present() && !s.own {
+        let meta = Meta::request(shape.len)
+            .aux(u32::from(index))
+            .method(span)
+            .key(first)
+            .idempotent(entry.has(flag::READONLY))
+            .quiet(quiet);
+        return Step::Frame(meta, Tag { skip, ..Tag::default() });
+    }
     let request = Request {
         redis,
         s,
@@ -65,21 +81,12 @@ pub(crate) fn classify(redis: &Redis, s: &Session, frame: &[u8], shape: &Shape) 
             .method(span)
             .idempotent(entry.has(flag::READONLY))
             .quiet(quiet),
-        tag: Tag { skip: s.replies == Replies::Skip, ..Tag::default() },
+        tag: Tag { skip, ..Tag::default() },
+        keyed: false,
     };
-    // The usual case first.
-    if entry.act == Act::Plain && s.multi.is_none() && !redis.is_stranger(s) && !s.subscribed {
-        let spread = entry.spread;
+    if plain {
         let mut request = request;
-        if entry.first
-            && spread == Spread::Key
-            && let [_, key] = shape.seen
-            && key.is_present()
-        {
-            request.meta.key = key;
-        } else {
-            request.spread(spread, false);
-        }
+        request.spread(entry.spread, false);
         request.bind(Bind::Shared);
         return request.frame();
     }
@@ -145,9 +152,8 @@ impl Request<'_> {
                     && self.shape.argc.is_multiple_of(2);
                 match (first, spread) {
                     (None, _) => FanOut::One,
-                    // A key that does not stand there as it is read, and so cannot be hashed.
-                    (Some((_, Arg { span: None, .. })), _) => FanOut::Alone,
                     (Some((_, Arg { span, .. })), _) => {
+                        self.keyed = true;
                         self.meta.key = span.unwrap_or(Span::NONE);
                         match spread {
                             _ if !many => FanOut::One,
@@ -157,13 +163,12 @@ impl Request<'_> {
                     }
                 }
             }
-            Spread::FirstArgument => match self.arg(1) {
-                Some(Arg { span: None, .. }) => FanOut::Alone,
-                first => {
-                    self.meta.key = first.and_then(|a| a.span).unwrap_or(Span::NONE);
-                    FanOut::One
-                }
-            },
+            Spread::FirstArgument => {
+                let first = self.arg(1).map(|a| a.span);
+                self.keyed = first.is_some();
+                self.meta.key = first.flatten().unwrap_or(Span::NONE);
+                FanOut::One
+            }
             Spread::All(_) | Spread::Cursor if one => FanOut::Alone,
             Spread::All(_) => FanOut::All,
             Spread::Cursor => FanOut::Index,
@@ -555,7 +560,7 @@ impl Request<'_> {
             FanOut::Home => !self.entry.has(flag::PUBSUB),
             _ => false,
         };
-        known && anywhere && !self.meta.key.is_present()
+        known && anywhere && !self.keyed
     }
 
     fn exec(mut self, multi: &Multi, fits: bool) -> Step<Tag> {

@@ -305,7 +305,7 @@ impl Codec for Redis {
     fn keys(&self, meta: &Meta, _: Tag, frame: &[u8], each: &mut dyn FnMut(&[u8])) {
         let entry = self.entry(meta);
         if entry.keys.is_empty() {
-            if let Some(key) = meta.key.of(frame) {
+            if let Some(key) = self.key(meta, frame, &mut Vec::new()) {
                 each(key);
             }
             return;

@@ -422,6 +422,12 @@ fn a_transaction_lives_on_the_shard_of_its_first_key() {
         world.say(&me, &["MULTI", &get]);
         assert_error(&world.one(&me, &format!("SET {foreign} 2")), "CROSSSLOT");
         assert_error(&world.one(&me, "EXEC"), "EXECABORT");
+        // Nor does it matter how the key is spelt.
+        world.say(&me, &["MULTI", &get]);
+        let escaped = format!("SET \"\\x6b{}\" 2\r\n", &foreign[1..]);
+        world.sim.send(me.0, escaped.as_bytes());
+        assert_error(&world.say(&me, &[])[0], "CROSSSLOT");
+        assert_error(&world.one(&me, "EXEC"), "EXECABORT");
         let kept = world.one(&me, &format!("GET {foreign}"));
         assert_ne!(kept, Value::bulk("2"));
     }
@@ -455,5 +461,24 @@ fn a_rule_sees_an_unknown_command_however_it_is_spelt() {
     world.sim.send(me.0, b"\"\\x6dy.cmd\" k\r\n");
     assert_error(&world.say(&me, &[])[0], "NOPERM");
     assert_error(&world.one(&me, "OTHER.CMD k"), "ERR unknown command");
+    world.sim.finish_clean();
+}
+
+#[test]
+fn a_key_goes_to_its_shard_however_it_is_spelt() {
+    let mut world = World::new();
+    let me = world.client();
+    let keys = world.fill(&me);
+    for (key, _) in &keys {
+        world.sim.send(me.0, format!("get \"\\x6b{}\"\r\n", &key[1..]).as_bytes());
+        assert_eq!(world.say(&me, &[]), [Value::bulk(format!("v{key}"))]);
+    }
+    // A transaction begins where such a key is.
+    let (foreign, shard) = &keys[0];
+    world.say(&me, &["MULTI"]);
+    world.sim.send(me.0, format!("get \"\\x6b{}\"\r\n", &foreign[1..]).as_bytes());
+    world.say(&me, &[]);
+    assert_eq!(world.one(&me, "EXEC"), Value::Array(vec![Value::bulk(format!("v{foreign}"))]));
+    assert_eq!(world.seen(*shard).last().map(String::as_str), Some("EXEC"));
     world.sim.finish_clean();
 }
