@@ -494,13 +494,23 @@ impl<C: Codec> Engine<C> {
             return;
         };
         let own = !matches!(l.usage, Usage::Shared(_));
-        if own {
+        if own && !std::mem::take(&mut l.prepared) {
             let replies =
                 self.codec.prelude(&mut s.conn, &mut l.conn, &x.meta, x.tag, l.out.tail());
             for _ in 0..replies {
                 let attempt =
                     Attempt { tag: C::Tag::default(), role: Role::Prelude, orphaned: None };
                 l.calls.push(attempt);
+            }
+            if replies > 0 && matches!(l.usage, Usage::Own(_, None)) {
+                // For one exchange the link must be as if it had always been in the session's
+                // state: there are commands that are refused behind others.
+                l.prepared = true;
+                let frame = frame.to_vec();
+                self.buffered += frame.len();
+                l.jobs.push_front(Job { exchange: key, part, frame });
+                self.place(key, part, link, 0);
+                return self.link_dirty(link);
             }
         }
         let oneway = x.meta.kind == Kind::Oneway;

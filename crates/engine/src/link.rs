@@ -27,6 +27,8 @@ pub(crate) struct Link<C: Codec> {
     pub(crate) greeting: Chain,
     pub(crate) out: Chain,
     pub(crate) dirty: bool,
+    /// The prelude of the first job was sent; the job follows when it was answered.
+    pub(crate) prepared: bool,
     /// Frames that wait until a link of one session's own is ready.
     pub(crate) jobs: VecDeque<Job>,
     /// No new attempts; closed when the last one has ended.

@@ -48,6 +48,7 @@ impl<C: Codec> Engine<C> {
             greeting: heptad_core::Chain::default(),
             out: heptad_core::Chain::default(),
             dirty: false,
+            prepared: false,
             jobs: std::collections::VecDeque::new(),
             // Whoever still waits in a retired pool is served, and nothing stays behind.
             draining: p.retired,
@@ -268,6 +269,13 @@ impl<C: Codec> Engine<C> {
                 self.release(now, session, lane);
             }
             self.wake(session);
+        }
+        if let Some(l) = self.links.get(id.0)
+            && l.prepared
+            && l.calls.is_empty()
+        {
+            self.send_jobs(now, id);
+            self.link_dirty(id);
         }
         self.free_link(now, id);
         let Some(l) = self.links.get(id.0) else {
@@ -503,6 +511,7 @@ impl<C: Codec> Engine<C> {
         };
         // A frame that has not been sent need not be.
         if let Some(at) = l.jobs.iter().position(|j| j.exchange == key) {
+            l.prepared &= at != 0;
             if let Some(job) = l.jobs.remove(at) {
                 self.buffered = self.buffered.saturating_sub(job.frame.len());
             }

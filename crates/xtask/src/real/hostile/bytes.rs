@@ -84,7 +84,7 @@ type Bomb = (&'static str, fn() -> Vec<u8>, bool);
 
 const BOMBS: &[Bomb] = &[
     ("nested arrays", || b"*1\r\n".repeat(100_000), true),
-    ("nested RESP3 maps", || b"%1\r\n".repeat(10_000), true),
+    ("nested RESP3 maps", || [&b"*1\r\n"[..], &b"%1\r\n".repeat(10_000)].concat(), true),
     ("ten milliard arguments", || b"*9999999999\r\n$1\r\na\r\n".to_vec(), true),
     ("length past 64 bits", || b"*1\r\n$99999999999999999999\r\n".to_vec(), true),
     ("negative bulk", || b"*2\r\n$3\r\nGET\r\n$-5\r\n".to_vec(), true),
