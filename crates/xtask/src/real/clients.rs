@@ -52,15 +52,18 @@ fn both(
 }
 
 fn record(mut command: Command, rig: &Rig, shards: usize) -> Result<Vec<transcript::Step>, String> {
-    command
-        .args(["--port", &rig.port.to_string()])
-        .args(["--servers", &rig.server_ports()])
-        .env("PYTHONDONTWRITEBYTECODE", "1");
+    command.args(["--servers", &rig.server_ports()]);
     // With several servers the keys of one script carry one hash tag, so that commands on many
     // keys have a meaning; what is to be split and merged is asked with plain keys on top.
     if shards > 1 {
         command.arg("--sharded");
     }
+    steps(command, rig.port)
+}
+
+/// Runs a script against a port and reads what it recorded.
+pub(super) fn steps(mut command: Command, port: u16) -> Result<Vec<transcript::Step>, String> {
+    command.args(["--port", &port.to_string()]).env("PYTHONDONTWRITEBYTECODE", "1");
     let out = run_bounded(&mut command, LIMIT)?;
     let stdout = String::from_utf8_lossy(&out.stdout);
     if !out.status.success() {

@@ -8,6 +8,7 @@ mod cli;
 mod clients;
 mod demo;
 mod hostile;
+mod login;
 mod metrics;
 mod nutcracker;
 mod transcript;
@@ -72,6 +73,12 @@ pub(crate) const SUITES: &[Suite] = &[
         clients::ioredis(middle, 1)
     }),
     suite_of("ioredis-three", 180, "the same, three servers", |middle| clients::ioredis(middle, 3)),
+    suite_of(
+        "login",
+        120,
+        "users of Heptad's own against the same users of a redis-server, by hand and by clients",
+        login::run,
+    ),
     suite_of(
         "nutcracker",
         180,
