@@ -18,6 +18,9 @@ pub(crate) const INDEX: u32 = 0xfff;
 /// `Meta::aux` of a `HELLO`: the version it asks for, above the index.
 pub(crate) const HELLO_SHIFT: u32 = 12;
 
+/// The bit of `Meta::aux` of a request with a key that must be decoded: `Meta::key` is absent.
+pub(crate) const ESCAPED: u32 = 1 << 31;
+
 /// A request in the middle of being classified.
 pub(crate) struct Request<'a> {
     redis: &'a Redis,
@@ -27,7 +30,7 @@ pub(crate) struct Request<'a> {
     entry: &'a Entry,
     meta: Meta,
     tag: Tag,
-    /// It has a key; `Meta::key` is absent all the same if it does not stand there as it is read.
+    /// It has a key.
     keyed: bool,
 }
 
@@ -138,6 +141,15 @@ impl Request<'_> {
         };
     }
 
+    /// There is a key, and it stands here if it stands there as it is read.
+    fn key_at(&mut self, span: Option<Span>) {
+        self.keyed = true;
+        match span {
+            Some(span) => self.meta.key = span,
+            None => self.meta.aux |= ESCAPED,
+        }
+    }
+
     /// Sets the key and the endpoints. In a transaction (`one`) there is only one.
     fn spread(&mut self, spread: Spread, one: bool) {
         // Over the one link that is held, all endpoints could not be reached.
@@ -153,8 +165,7 @@ impl Request<'_> {
                 match (first, spread) {
                     (None, _) => FanOut::One,
                     (Some((_, Arg { span, .. })), _) => {
-                        self.keyed = true;
-                        self.meta.key = span.unwrap_or(Span::NONE);
+                        self.key_at(span);
                         match spread {
                             _ if !many => FanOut::One,
                             Spread::Split(_) if !one && !odd => FanOut::Split,
@@ -164,9 +175,9 @@ impl Request<'_> {
                 }
             }
             Spread::FirstArgument => {
-                let first = self.arg(1).map(|a| a.span);
-                self.keyed = first.is_some();
-                self.meta.key = first.flatten().unwrap_or(Span::NONE);
+                if let Some(span) = self.arg(1).map(|a| a.span) {
+                    self.key_at(span);
+                }
                 FanOut::One
             }
             Spread::All(_) | Spread::Cursor if one => FanOut::Alone,

@@ -11,7 +11,7 @@ use crate::{
     answer,
     args::Args,
     auth::Users,
-    classify::{HELLO_SHIFT, INDEX, classify},
+    classify::{ESCAPED, HELLO_SHIFT, INDEX, classify},
     conn::{self, Conn, Link, Session, Upstream},
     join,
     options::{RedisOptions, RedisUpstream},
@@ -149,7 +149,7 @@ impl Codec for Redis {
         frame: &'a [u8],
         scratch: &'a mut Vec<u8>,
     ) -> Option<&'a [u8]> {
-        if meta.key.is_present() || frame.first() == Some(&b'*') {
+        if meta.aux & ESCAPED == 0 {
             return meta.key.of(frame);
         }
         let entry = self.entry(meta);
