@@ -244,9 +244,8 @@ impl<C: Codec> Engine<C> {
                 self.settle_error(now, key, (outcome, Reason::Filter), &text);
             }
             Verdict::Ask(ask) => {
-                self.tickets += 1;
-                self.park(key, Phase::Asking(at, self.tickets), frame);
-                self.events.push_back(Event::Ask(self.tickets, ask));
+                self.park(key, Phase::Asking(at), frame);
+                self.events.push_back(Event::Ask(key.to_bits(), ask));
             }
             _ => self.end_silently(now, key, (Outcome::Denied, Reason::Filter)),
         }
@@ -255,12 +254,10 @@ impl<C: Codec> Engine<C> {
 
     /// What a filter waited for has come.
     pub(crate) fn resume_filter(&mut self, now: Time, ticket: u64, answer: &[u8]) {
-        let asking = |x: &Exchange<C::Tag>| match x.phase {
-            Phase::Asking(at, t) if t == ticket => Some(at),
-            _ => None,
+        let key = Key::from_bits(ticket);
+        let Some(Phase::Asking(at)) = self.phase(key) else {
+            return;
         };
-        let found = self.exchanges.iter().find_map(|(key, x)| Some((key, asking(x)?)));
-        let Some((key, at)) = found else { return };
         let Some(x) = self.exchanges.get_mut(key) else {
             return;
         };

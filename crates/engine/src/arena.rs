@@ -12,6 +12,20 @@ impl Key {
     pub(crate) const fn index(self) -> usize {
         self.index as usize
     }
+
+    /// As a number, for whoever must hand it back.
+    pub(crate) const fn to_bits(self) -> u64 {
+        (self.generation as u64) << 32 | self.index as u64
+    }
+
+    /// The key that [`Key::to_bits`] gave; any other number finds nothing, or something else.
+    pub(crate) const fn from_bits(bits: u64) -> Self {
+        #[allow(
+            clippy::cast_possible_truncation,
+            reason = "the halves of what `to_bits` put together"
+        )]
+        Self { index: bits as u32, generation: (bits >> 32) as u32 }
+    }
 }
 
 #[derive(Debug)]

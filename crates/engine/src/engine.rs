@@ -41,7 +41,6 @@ pub struct Engine<C: Codec> {
     pub(crate) upstream: C::Upstream,
     /// Filter chains: the last one is the plan's, older ones live until their requests ended.
     pub(crate) chains: Vec<FilterChain>,
-    pub(crate) tickets: u64,
     pub(crate) rng: fastrand::Rng,
     pub(crate) hash_seed: u64,
     pub(crate) timers: Timers,
@@ -92,7 +91,6 @@ impl<C: Codec> Engine<C> {
             pools: Vec::new(),
             upstream: C::Upstream::default(),
             chains: Vec::new(),
-            tickets: 0,
             rng: fastrand::Rng::with_seed(seed),
             hash_seed: fastrand::Rng::with_seed(!seed).u64(..),
             timers: Timers::default(),

@@ -54,8 +54,8 @@ pub(crate) struct Exchange<T> {
 /// How far an exchange is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
-    /// A filter waits for something: the number of the filter, and the ticket.
-    Asking(usize, u64),
+    /// A filter waits for something: the number of the filter.
+    Asking(usize),
     /// Waits until the session's earlier attempts have ended.
     Quiet,
     /// Waits for a link to the chosen endpoint.

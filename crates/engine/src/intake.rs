@@ -1,5 +1,7 @@
 //! Bytes from clients: cut into frames, one after the other, until something must be waited for.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use heptad_core::{Answer, Bind, Codec, Fault, Kind, Lane, Meta, Outcome, Reason, Step, Time};
 
@@ -14,6 +16,9 @@ use crate::{
 /// A session that waits for something is read until this many bytes are buffered, so that a client
 /// that leaves is still noticed.
 const READ_AHEAD: usize = 16 << 10;
+
+/// How long a session that is being closed may go without reading anything of its last answers.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// Inputs of at least this size are decoded as shared bytes, so that large frames need no copy.
 const SHARE_INPUT: usize = 16 << 10;
@@ -119,6 +124,10 @@ impl<C: Codec> Engine<C> {
                 }
                 s.closing = true;
                 s.input = Vec::new();
+                if !s.out.is_empty() && !s.parting {
+                    s.parting = true;
+                    self.timers.at(now + LAST_WORDS, Due::Session(id));
+                }
                 if s.out.is_empty() {
                     self.remove_session(now, id, (Outcome::Ok, Reason::None));
                     self.events.push_back(Event::Close(ConnId::Session(id)));
@@ -342,10 +351,21 @@ impl<C: Codec> Engine<C> {
 
     /// A deadline of a session: it is closed if it was idle since.
     pub(crate) fn look_at_session(&mut self, now: Time, id: SessionId) {
-        let Some(idle) = self.limits().idle_timeout else {
+        let Some(s) = self.sessions.get(id.0) else {
             return;
         };
-        let Some(s) = self.sessions.get(id.0) else {
+        if s.closing {
+            // It has its last answers to read, and reads them or does not.
+            let due = s.active + LAST_WORDS;
+            if due > now || !s.open.is_empty() {
+                self.timers.at(due.max(now + LAST_WORDS), Due::Session(id));
+            } else {
+                self.drop_session(now, id, (Outcome::Overloaded, Reason::SlowReader));
+                self.events.push_back(Event::Close(ConnId::Session(id)));
+            }
+            return;
+        }
+        let Some(idle) = self.limits().idle_timeout else {
             return;
         };
         let due = s.active + idle;

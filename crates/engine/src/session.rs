@@ -43,6 +43,8 @@ pub(crate) struct Session<C: Codec> {
     pub(crate) eof: bool,
     /// Nothing more is decoded; closed once everything was answered and written.
     pub(crate) closing: bool,
+    /// Being closed, with a deadline for what is still to be written.
+    pub(crate) parting: bool,
     /// Closed as soon as nothing is in flight (drain).
     pub(crate) leaving: bool,
     /// The driver was told to stop reading.
@@ -105,6 +107,7 @@ impl<C: Codec> Session<C> {
             streams: HashMap::with_hasher(FixedState::with_seed(seed)),
             eof: false,
             closing: false,
+            parting: false,
             leaving: false,
             paused: false,
             woken: false,

@@ -399,6 +399,21 @@ fn a_closing_session_with_an_open_stream_is_not_kept() {
 }
 
 #[test]
+fn a_client_that_does_not_read_its_last_answer_is_not_kept() {
+    let (mut sim, _) = with(plan(Links::default()));
+    let (a, _) = rpc_client(&mut sim, Profile::default().window(1_000));
+    sim.with(a, |_, io| io.read(false));
+    sim.send(a, &call(1, "big", "100000"));
+    sim.run(ms(100));
+    sim.send(a, b"garbage");
+    sim.run(ms(4_000));
+    assert_eq!(sim.machine().sessions(), 1, "it may take its time");
+    sim.run(ms(10_000));
+    assert_eq!(sim.machine().sessions(), 0, "but not for ever");
+    sim.finish_clean();
+}
+
+#[test]
 fn one_client_that_never_reads_beside_a_thousand_that_do() {
     let mut sim = sim::<AwesomeRpc>(plan(Links::default().max_in_flight(4096)), 1);
     sim.check_every(500);
