@@ -1,8 +1,8 @@
 //! A small model of a Redis server, and the protocol as a client needs it.
 //!
 //! The model knows a few commands of each sort that matters to a router: plain ones, several keys,
-//! transactions, blocking ones, pub/sub, and state of the connection. What it says is what
-//! redis-server says.
+//! transactions, blocking ones, pub/sub, tracking, and state of the connection. What it says is what
+//! redis-server says; `EVAL depth` alone is its own: it replies with so deep a nesting.
 
 use std::{
     cell::RefCell,
@@ -146,6 +146,7 @@ pub struct Store {
     /// Links that are stalled: what comes is kept and answered when this is lifted.
     pub frozen: bool,
     published: Vec<(Vec<u8>, Vec<u8>)>,
+    written: Vec<Vec<u8>>,
     changes: BTreeMap<(u32, Vec<u8>), u64>,
 }
 
@@ -176,6 +177,8 @@ pub struct Server {
     blocked: Option<(Vec<Vec<u8>>, Time)>,
     channels: BTreeSet<Vec<u8>>,
     heard: usize,
+    /// `CLIENT TRACKING` is on: keys that were read, and how many writes are known.
+    tracked: Option<(BTreeSet<Vec<u8>>, usize)>,
     polls: bool,
     silent: bool,
     skip: bool,
@@ -201,6 +204,7 @@ impl Server {
             watched: Vec::new(),
             blocked: None,
             channels: BTreeSet::new(),
+            tracked: None,
             polls: false,
             silent: false,
             skip: false,
@@ -356,6 +360,13 @@ impl Server {
                 }
                 return None;
             }
+            "CLIENT" if c.get(1).is_some_and(|w| w.eq_ignore_ascii_case("tracking")) => {
+                let on = c.get(2).is_some_and(|w| w.eq_ignore_ascii_case("on"));
+                let written = self.store.borrow().written.len();
+                self.tracked = on.then(|| (BTreeSet::new(), written));
+                self.poll_later(io);
+                Value::ok()
+            }
             "HELLO" => {
                 self.resp3 = c.get(1).map_or(self.resp3, |v| v == "3");
                 let pair = |k: &str, v: Value| [Value::bulk(k), v];
@@ -398,6 +409,20 @@ impl Server {
         })
     }
 
+    /// Tells a tracking client which of the keys it read were written since.
+    fn invalidate(&mut self, io: &mut Io<'_>) {
+        let Some((read, known)) = &mut self.tracked else {
+            return;
+        };
+        let written = self.store.borrow().written[*known..].to_vec();
+        *known += written.len();
+        let stale: Vec<_> = written.into_iter().filter(|key| read.remove(key)).collect();
+        for key in stale {
+            let keys = Value::Array(vec![Value::Bulk(key)]);
+            self.say(io, &Value::Push(vec![Value::bulk("invalidate"), keys]));
+        }
+    }
+
     fn pop(&mut self, keys: &[Vec<u8>]) -> Option<Value> {
         let mut store = self.store.borrow_mut();
         for key in keys {
@@ -417,11 +442,17 @@ impl Server {
         let store = &mut *store;
         let at = |i: usize| (db, words.get(i).cloned().unwrap_or_default());
         let changed = |changes: &mut BTreeMap<_, u64>, key| *changes.entry(key).or_default() += 1;
+        if let (Some((read, _)), "GET" | "MGET") = (&mut self.tracked, &*c[0]) {
+            read.extend(words[1..].iter().cloned());
+        }
         match &*c[0] {
+            "EVAL" => (0..c[1].parse().unwrap_or(0))
+                .fold(Value::Int(1), |inner, _: u32| Value::Array(vec![inner])),
             "GET" => store.strings.get(&at(1)).map_or(Value::Null, Value::bulk),
             "SET" => {
                 store.strings.insert(at(1), words[2].clone());
                 changed(&mut store.changes, at(1));
+                store.written.push(words[1].clone());
                 Value::ok()
             }
             "MSET" => {
@@ -513,7 +544,8 @@ impl Script for Server {
                 self.say(io, &Value::Push(all));
             }
         }
-        if !self.channels.is_empty() {
+        self.invalidate(io);
+        if !self.channels.is_empty() || self.tracked.is_some() {
             self.poll_later(io);
         }
         self.work(io);

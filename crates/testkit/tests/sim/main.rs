@@ -7,4 +7,5 @@ mod limits;
 mod narrow;
 mod redis;
 mod rpc;
+mod sessions;
 mod soak;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use awesomerpc::{AwesomeRpc, wire::Message};
 use heptad_cluster::{Balance, Weighted};
 use heptad_core::{
-    Answer, Asked, Attr, Codec, Ctx, Fault, Flavour, Meta, NoOptions, OptionsError, Outcome,
-    Question, Reason, Rewrite, Side, Splice, Step, Time, Traits,
+    Answer, Asked, Attr, Bind, Codec, Ctx, Fault, Flavour, Lane, Meta, NoOptions, OptionsError,
+    Outcome, Question, Reason, Rewrite, Side, Splice, Step, Time, Traits,
 };
 use heptad_engine::{
     ConnId, Engine, Event, LinkId, Links, Machine, Peer, Plan, Route, SessionId, Target,
@@ -20,9 +20,10 @@ use heptad_testkit::{
 
 use crate::common::*;
 
-/// Frames of six bytes: id (16 bits), payload (32 bits). A payload of 0 is an error reply.
+/// Frames of six bytes: id (16 bits), payload (32 bits). A payload of 0 is an error reply. `HELD`:
+/// each session has a link for itself.
 #[derive(Clone, Copy, Default)]
-struct Narrow;
+struct Narrow<const HELD: bool = false>;
 
 fn id(buf: &[u8]) -> Result<Step<()>, Fault> {
     let Some(&[a, b, ..]) = buf.first_chunk::<6>() else {
@@ -31,7 +32,7 @@ fn id(buf: &[u8]) -> Result<Step<()>, Fault> {
     Ok(Step::Frame(Meta::request(6).id(u16::from_be_bytes([a, b]).into()), ()))
 }
 
-impl Codec for Narrow {
+impl<const HELD: bool> Codec for Narrow<HELD> {
     const NAME: &'static str = "narrow";
     type Options = NoOptions;
     type Upstream = NoOptions;
@@ -46,7 +47,10 @@ impl Codec for Narrow {
     }
     fn open(&self, _: Side<'_, NoOptions>, _: Flavour) {}
     fn decode_request(&self, (): &mut (), _: &Ctx, buf: &[u8]) -> Result<Step<()>, Fault> {
-        id(buf)
+        Ok(match id(buf)? {
+            Step::Frame(meta, ()) if HELD => Step::Frame(meta.bind(Bind::Hold(Lane::One)), ()),
+            other => other,
+        })
     }
     fn decode_reply<A: Asked<()>>(
         &self,
@@ -187,6 +191,25 @@ fn sixteen_bit_ids_at_100_000_requests_per_second_with_time_outs() {
     assert_eq!(sim.ended(Outcome::Timeout, Reason::Request), u64::from(failed));
     assert!(sim.machine().stats().late_replies > 9_000, "and comes after all");
     sim.finish();
+}
+
+#[test]
+fn a_held_link_whose_ids_are_all_in_use_refuses_and_goes_on() {
+    let links = Links::default().per_endpoint(1).max_in_flight(50);
+    let plan = plan_to(cluster("n", 1, Balance::RoundRobin, links), Some(ms(2_000)))
+        .limits(heptad_engine::Limits::default().in_flight(10_000));
+    let mut sim = sim::<Narrow<true>>(plan, 1);
+    sim.endpoint("n:0", Profile::default(), |_| Box::new(Lazy::default()));
+    // Three bursts of a hundred, in each of which half find no id.
+    let fast = shared(Fast { left: 3, ..Fast::default() });
+    sim.client(Profile::default(), Client(fast.clone()));
+    sim.run(ms(1_000));
+    let (ok, failed) = (fast.borrow().ok, fast.borrow().failed);
+    assert_eq!(ok + failed, 300);
+    assert!(ok > 100 && failed > 100, "{ok} and {failed}");
+    assert_eq!(sim.ended(Outcome::Overloaded, Reason::Ids), u64::from(failed));
+    assert_eq!(sim.links("n:0"), 1);
+    sim.finish_clean();
 }
 
 #[test]

@@ -83,15 +83,15 @@ pub(crate) fn keys(sim: &mut Sim, stores: &[Shared<Store>]) -> Vec<String> {
     keys
 }
 
-fn bulk(text: &str) -> Value {
+pub(crate) fn bulk(text: &str) -> Value {
     Value::bulk(text)
 }
 
-fn values(got: &Shared<Heard>) -> Vec<Value> {
+pub(crate) fn values(got: &Shared<Heard>) -> Vec<Value> {
     std::mem::take(&mut got.borrow_mut().values)
 }
 
-fn is_error(v: &Value, prefix: &str) -> bool {
+pub(crate) fn is_error(v: &Value, prefix: &str) -> bool {
     matches!(v, Value::Error(e) if e.starts_with(prefix))
 }
 
