@@ -1,5 +1,8 @@
 //! The simulation itself: what happens next, and the driver's duties towards the engine.
 
+mod faults;
+mod verdict;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
@@ -8,7 +11,7 @@ use std::{
 };
 
 use fastrand::Rng;
-use heptad_core::{Ask, Outcome, Reason, Time};
+use heptad_core::{Ask, Time};
 use heptad_engine::{ConnId, Event, LinkId, Lost, Machine, Peer};
 
 use super::{
@@ -165,52 +168,6 @@ impl Sim {
         self.endpoints.insert(address.into(), endpoint);
     }
 
-    /// Kills an endpoint with its links, or brings it back.
-    pub fn set_up(&mut self, address: &str, up: bool) {
-        self.trace.note(self.now, format_args!("{address} is {}", if up { "up" } else { "dead" }));
-        if let Some(e) = self.endpoints.get_mut(address) {
-            e.up = up;
-        }
-        if !up {
-            self.cut_links(address);
-        }
-    }
-
-    /// Breaks every link to an endpoint, which lives on.
-    pub fn cut_links(&mut self, address: &str) {
-        for at in 0..self.wires.len() {
-            let ours = self.wire(at).is_some_and(|w| w.address.as_deref() == Some(address));
-            if ours {
-                self.later(Duration::ZERO, What::EngineHearsEnd(at, End::Reset));
-            }
-        }
-    }
-
-    /// Stops or resumes the reading of every link to an endpoint by its script.
-    pub fn stall_links(&mut self, address: &str, stalled: bool) {
-        for at in 0..self.wires.len() {
-            if self.wire(at).is_some_and(|w| w.address.as_deref() == Some(address)) {
-                self.ask_script(at, |_, io| io.read(!stalled));
-            }
-        }
-    }
-
-    /// Sends bytes on every link of an endpoint, without being asked.
-    pub fn say_on_links(&mut self, address: &str, bytes: &[u8]) {
-        for at in 0..self.wires.len() {
-            if self.wire(at).is_some_and(|w| w.address.as_deref() == Some(address)) {
-                self.ask_script(at, |_, io| io.send(bytes));
-            }
-        }
-    }
-
-    /// Whether dials to an endpoint are neither accepted nor refused.
-    pub fn set_deaf(&mut self, address: &str, deaf: bool) {
-        if let Some(e) = self.endpoints.get_mut(address) {
-            e.deaf = deaf;
-        }
-    }
-
     /// How often an endpoint was dialed.
     pub fn dials(&self, address: &str) -> usize {
         self.endpoints.get(address).map_or(0, |e| e.dials)
@@ -313,64 +270,6 @@ impl Sim {
             self.turn();
         }
         self.now = until;
-    }
-
-    /// Every client leaves, and after a while nothing may be left of them.
-    ///
-    /// # Panics
-    /// If something is.
-    pub fn finish(&mut self) {
-        for at in 0..self.wires.len() {
-            if self.wire(at).is_some_and(|w| matches!(w.id, ConnId::Session(_))) {
-                self.ask_script(at, |_, io| io.end(End::Reset));
-            }
-        }
-        self.run(Duration::from_secs(120));
-        self.machine.check();
-        assert_eq!(self.machine.sessions(), 0, "sessions are left");
-        for row in self.machine.endpoints() {
-            assert_eq!(row.waiting, 0, "requests wait for nobody: {row:?}");
-        }
-        let stats = self.machine.stats();
-        for series in &stats.series {
-            assert_eq!(series.in_flight, 0, "exchanges are left: {}", series.route);
-        }
-        assert_eq!(stats.waiting, 0, "waiting requests are counted");
-        assert_eq!(stats.sessions, 0, "sessions are counted");
-    }
-
-    /// As [`Sim::finish`], and no attempt is left either: every endpoint has answered.
-    ///
-    /// # Panics
-    /// If something is left.
-    pub fn finish_clean(&mut self) {
-        self.finish();
-        for row in self.machine.endpoints() {
-            assert_eq!(row.in_flight, 0, "attempts are left: {row:?}");
-        }
-    }
-
-    /// How many requests ended so.
-    pub fn ended(&self, outcome: Outcome, reason: Reason) -> u64 {
-        let counts = self.machine.stats().series.iter().flat_map(|s| &s.counts);
-        counts.filter(|c| (c.outcome, c.reason) == (outcome, reason)).map(|c| c.count).sum()
-    }
-
-    /// How many requests ended at all.
-    pub fn ended_all(&self) -> u64 {
-        self.machine.stats().series.iter().flat_map(|s| &s.counts).map(|c| c.count).sum()
-    }
-
-    /// How many sessions Heptad ended so.
-    pub fn session_ends(&self, outcome: Outcome, reason: Reason) -> u64 {
-        let mut ends = self.machine.stats().session_ends.iter();
-        ends.find(|e| (e.0, e.1) == (outcome, reason)).map_or(0, |e| e.2)
-    }
-
-    /// How many links ended so.
-    pub fn link_ends(&self, outcome: Outcome, reason: Reason) -> u64 {
-        let mut ends = self.machine.stats().link_ends.iter();
-        ends.find(|e| (e.0, e.1) == (outcome, reason)).map_or(0, |e| e.2)
     }
 
     /// One turn: everything that is ready now, one flush, then the deadlines.

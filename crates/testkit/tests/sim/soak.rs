@@ -71,14 +71,14 @@ fn awesomerpc() {
             .queue(rng.usize(0..40))
             .soft_mark(1 << rng.u32(6..16));
         let plan = move |n: usize, links: &Links| {
-            plan_to(cluster("a", n, balance.clone(), links.clone()), Some(ms(800))).limits(limits)
+            plan_to(cluster("a", n, balance, *links), Some(ms(800))).limits(limits)
         };
         let mut sim = sim::<AwesomeRpc>(plan(n, &links), seed);
         sim.check_every(17);
         // Fewer endpoints, then all again, over fewer links.
         swaps(&mut sim, move |at| {
             let n = if at.is_multiple_of(2) { 1 } else { n };
-            plan(n, &links.clone().per_endpoint(1 + at as usize % 2))
+            plan(n, &links.per_endpoint(1 + at as usize % 2))
         });
         let addresses: Vec<_> = (0..n).map(|i| format!("a:{i}")).collect();
         for address in &addresses {
@@ -209,7 +209,7 @@ fn redis_soak(seed: u64) -> [usize; 3] {
         .soft_mark(1 << rng.u32(6..16));
     let plan = move |timeout: u64| {
         let balance = Balance::Maglev { table_size: DEFAULT_TABLE_SIZE, failover: false };
-        plan_to(cluster("r", n, balance, links.clone()), Some(ms(timeout))).limits(limits)
+        plan_to(cluster("r", n, balance, links), Some(ms(timeout))).limits(limits)
     };
     let mut sim = sim::<Redis>(plan(800), seed);
     sim.check_every(17);
