@@ -157,6 +157,10 @@ const DIALOGUES: &[Dialogue] = &[
     ),
     ("QUIT before a login", &[&["QUIT"]]),
     (
+        "more words than a stranger may say",
+        &[&["DEL", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10"]],
+    ),
+    (
         "AUTH with a password",
         &[&["AUTH", "default-secret"], &["ACL", "WHOAMI"], &["SET", "d", "1"], &["GET", "d"]],
     ),
