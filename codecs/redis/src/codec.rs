@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use heptad_core::{
     Accepted, Answer, Asked, Codec, Ctx, Fault, Flavour, Greet, Kind, Meta, OptionsError, Outcome,
-    Part, PartReply, Question, Reason, Rewrite, Side, Splice, Step, Traits,
+    Part, PartReply, Prelude, Question, Reason, Redirect, Rewrite, Side, Splice, Step, Traits,
 };
 
 use crate::{
@@ -161,6 +161,10 @@ impl Codec for Redis {
         Some(scratch)
     }
 
+    fn redirect<'a>(&self, _: &Meta, frame: &'a [u8]) -> Option<Redirect<'a>> {
+        replies::redirect(frame)
+    }
+
     fn code_name<'a>(&'a self, _: &Meta, frame: &'a [u8]) -> Option<&'a str> {
         replies::code(frame)
     }
@@ -286,10 +290,10 @@ impl Codec for Redis {
         _: &Meta,
         tag: Tag,
         out: &mut Vec<u8>,
-    ) -> u32 {
+    ) -> Prelude {
         match (session.session_mut(), link.link_mut()) {
             (Some(s), Some(link)) => prelude::prelude(s, link, tag, out),
-            _ => 0,
+            _ => Prelude::NONE,
         }
     }
 

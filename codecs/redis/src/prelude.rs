@@ -1,7 +1,7 @@
 //! Preparing links: the greeting of a new one, and the bytes that bring a link to the state of the
 //! session that is about to use it.
 
-use heptad_core::{Fault, Greet, Outcome, Reason};
+use heptad_core::{Fault, Greet, Outcome, Prelude, Reason};
 
 use crate::{
     conn::{Link, Session},
@@ -50,9 +50,8 @@ pub(crate) fn greeted(link: &mut Link, outcome: Outcome) -> Result<Greet, Fault>
     Ok(if link.greeting == 0 { Greet::Ready } else { Greet::Wait })
 }
 
-/// Writes what must come before a frame of the session's on a link of its own, and gives the number
-/// of replies that are not the session's.
-pub(crate) fn prelude(s: &mut Session, link: &mut Link, tag: Tag, out: &mut Vec<u8>) -> u32 {
+/// Writes what must come before a frame of the session's on a link of its own.
+pub(crate) fn prelude(s: &mut Session, link: &mut Link, tag: Tag, out: &mut Vec<u8>) -> Prelude {
     let mut sent = 0;
     let mut send = |words: &[&[u8]]| {
         command(out, words);
@@ -112,7 +111,10 @@ pub(crate) fn prelude(s: &mut Session, link: &mut Link, tag: Tag, out: &mut Vec<
         }
         _ => {}
     }
-    sent
+    // Transactions are written at once. All else is as if the connection had always been in this
+    // state: `SCRIPT DEBUG` is refused behind other commands.
+    let wait = !matches!(tag.ask, Ask::Queue | Ask::Exec { .. } | Ask::Discard { .. } | Ask::Multi);
+    Prelude::new(sent, wait)
 }
 
 /// Commands that the session gave once and that hold on all of its links.

@@ -1,6 +1,6 @@
 //! Decoding what a server sends: replies, confirmations of subscriptions, and what it sends unasked.
 
-use heptad_core::{Ctx, Fault, Kind, Meta, Outcome, Span, Step};
+use heptad_core::{Ctx, Fault, Kind, Meta, Outcome, Redirect, Span, Step};
 
 use crate::{
     conn::{Link, Pending},
@@ -9,6 +9,22 @@ use crate::{
     table::Family,
     tag::{Ask, Tag},
 };
+
+/// Where `-MOVED slot host:port` and `-ASK slot host:port` point. An empty host (the server does not
+/// know its own) and an IPv6 address without brackets are left to the client.
+pub(crate) fn redirect(frame: &[u8]) -> Option<Redirect<'_>> {
+    let line = std::str::from_utf8(frame.strip_prefix(b"-")?.strip_suffix(b"\r\n")?).ok()?;
+    let mut words = line.split(' ');
+    let (word, slot, address) = (words.next()?, words.next()?, words.next()?);
+    let (host, port) = address.rsplit_once(':')?;
+    let plain = !host.is_empty() && (!host.contains(':') || host.starts_with('['));
+    port.parse::<u16>().ok().filter(|_| plain)?;
+    match word {
+        "MOVED" => Some(Redirect::moved(address, slot.parse().ok()?)),
+        "ASK" => Some(Redirect::once(address, (b"*1\r\n$6\r\nASKING\r\n", 1))),
+        _ => None,
+    }
+}
 
 /// Looks at the bytes a server sent; `tag` is that of the oldest request without its reply.
 pub(crate) fn decode(

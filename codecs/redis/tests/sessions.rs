@@ -208,7 +208,7 @@ impl Play {
         let mut bytes = Vec::new();
         let swallow = if own {
             let (s, l) = (&mut self.session, &mut link.conn);
-            self.codec.prelude(s, l, meta, tag, &mut bytes)
+            self.codec.prelude(s, l, meta, tag, &mut bytes).replies
         } else {
             0
         };

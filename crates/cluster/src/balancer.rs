@@ -255,14 +255,14 @@ impl Balancer {
     }
 
     /// Notes that a slot now lives at another endpoint, as a `MOVED` reply says; forks are not
-    /// told. `false`, and nothing changes, if this balancer has no slots, or there is no such slot
-    /// or endpoint.
+    /// told. The endpoint may be one that is not in the list and that the caller has learned of.
+    /// `false`, and nothing changes, if this balancer has no slots, or there is no such slot or
+    /// number.
     pub fn move_slot(&mut self, slot: u16, endpoint: usize) -> bool {
-        let known = endpoint < self.weights.len();
         let Method::Slots(table) = &mut self.method else {
             return false;
         };
-        if !known || slot >= slots::SLOTS {
+        if endpoint >= usize::from(slots::NOBODY) || slot >= slots::SLOTS {
             return false;
         }
         Arc::make_mut(table)[usize::from(slot)] = endpoint as u16;

@@ -198,7 +198,8 @@ fn a_moved_slot_is_found_and_a_gap_is_nobodys() {
     assert_eq!((b.locate(b"foo"), untold.locate(b"foo")), (Some(0), Some(1)));
     assert_eq!(b.locate(b"{foo}x"), Some(0));
     assert!(!b.move_slot(SLOTS, 0));
-    assert!(!b.move_slot(0, 2));
+    assert!(!b.move_slot(0, usize::from(u16::MAX)));
+    assert!(b.move_slot(0, 2), "an endpoint that was learned of");
     assert!(!balancer(ring(false), &[1]).move_slot(0, 0));
 
     let orphan = (0..).map(key).find(|k| redis_slot(k) == SLOTS - 1).unwrap();

@@ -126,6 +126,14 @@ pub trait Codec: Clone + Send + Sync + Sized + 'static {
         None
     }
 
+    /// Where an error reply says that the request should go instead (`MOVED`, `ASK`). Asked only for
+    /// clusters whose keys live in slots that may move; the request is then sent again, a bounded
+    /// number of times, and the client does not see this reply.
+    fn redirect<'a>(&self, meta: &Meta, frame: &'a [u8]) -> Option<Redirect<'a>> {
+        let _ = (meta, frame);
+        None
+    }
+
     // ---- defaulted: writing ----
 
     /// Writes the frame with a new id, with header edits, or for one part of a fan-out. `to` is the
@@ -195,7 +203,7 @@ pub trait Codec: Clone + Send + Sync + Sized + 'static {
     }
 
     /// Bytes ahead of a frame that goes over a link of the session's own (any `bind` but
-    /// `Shared`), to bring the link to the session's state. Returns how many replies to swallow.
+    /// `Shared`), to bring the link to the session's state.
     fn prelude(
         &self,
         session: &mut Self::Conn,
@@ -203,9 +211,9 @@ pub trait Codec: Clone + Send + Sync + Sized + 'static {
         meta: &Meta,
         tag: Self::Tag,
         out: &mut Vec<u8>,
-    ) -> u32 {
+    ) -> Prelude {
         let _ = (session, link, meta, tag, out);
-        0
+        Prelude::NONE
     }
 
     /// Whether a link that was used by one session alone may be used by another. If not, it is
@@ -509,6 +517,51 @@ pub enum Accepted {
     Local,
     /// As `Local`, and the session is closed after everything was written.
     LocalClose,
+}
+
+/// Where a request should go instead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Redirect<'a> {
+    /// `host:port`, known already or not.
+    pub address: &'a str,
+    /// The slot that lives there from now on; `None` if this is for one request only.
+    pub slot: Option<u16>,
+    /// Bytes that must go right ahead of the request, and how many replies to them to swallow.
+    pub ahead: (&'static [u8], u32),
+}
+
+impl<'a> Redirect<'a> {
+    /// The slot has moved for good.
+    pub const fn moved(address: &'a str, slot: u16) -> Self {
+        Self { address, slot: Some(slot), ahead: (&[], 0) }
+    }
+
+    /// For this request only, which must follow these bytes.
+    pub const fn once(address: &'a str, ahead: (&'static [u8], u32)) -> Self {
+        Self { address, slot: None, ahead }
+    }
+}
+
+/// What was written ahead of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Prelude {
+    /// How many replies to swallow.
+    pub replies: u32,
+    /// Whether the frame must wait for them. Costs a round trip; needed where an endpoint treats a
+    /// frame differently if others are in front of it.
+    pub wait: bool,
+}
+
+impl Prelude {
+    /// Nothing.
+    pub const NONE: Self = Self { replies: 0, wait: false };
+
+    /// Something with this many replies.
+    pub const fn new(replies: u32, wait: bool) -> Self {
+        Self { replies, wait }
+    }
 }
 
 /// How far the preparation of a link is.

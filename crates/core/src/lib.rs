@@ -19,7 +19,7 @@ pub use attr::{Attr, Attributes, ParseAttrError, Unknown, Value};
 pub use chain::{Chain, Mark, Piece, SHARE_FROM};
 pub use codec::{
     Accepted, Asked, Codec, Ctx, Flavour, Greet, HeaderEdit, NoOptions, Options, OptionsError,
-    Pairing, Part, PartReply, Question, Rewrite, Side, Traits, Want,
+    Pairing, Part, PartReply, Prelude, Question, Redirect, Rewrite, Side, Traits, Want,
 };
 pub use fault::Fault;
 pub use filter::{Ask, Filter, FilterWorker, Refusal, Verdict};

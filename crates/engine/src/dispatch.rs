@@ -64,6 +64,7 @@ impl<C: Codec> Engine<C> {
         let spread = of > 1 && held.is_none() && p.balancer.is_hashing();
         let one = match meta.fan_out {
             _ if held.is_some() => held.map(|h| h.endpoint),
+            _ if x.redirects > 0 => x.chosen,
             FanOut::All if of > 1 => None,
             FanOut::Split if spread => None,
             FanOut::Home => Some(0),
@@ -99,6 +100,7 @@ impl<C: Codec> Engine<C> {
         frame: &[u8],
         shared: Option<&Bytes>,
     ) {
+        self.keep(key, pool, frame);
         if let Some(x) = self.exchanges.get_mut(key) {
             x.endpoint = endpoint;
         }
@@ -425,14 +427,13 @@ impl<C: Codec> Engine<C> {
                 s.attempts += 1;
             }
         }
-        if l.state != LinkState::Ready
-            && l.usage != Usage::Idle
-            && !matches!(l.usage, Usage::Shared(_))
-        {
+        let own = l.usage != Usage::Idle && !matches!(l.usage, Usage::Shared(_));
+        if own && (l.state != LinkState::Ready || !l.jobs.is_empty()) {
             let frame = frame.to_vec();
             self.buffered += frame.len();
+            let dialing = l.state != LinkState::Ready;
             l.jobs.push_back(Job { exchange: key, part, frame });
-            if let Some(x) = self.exchanges.get_mut(key) {
+            if dialing && let Some(x) = self.exchanges.get_mut(key) {
                 x.phase = Phase::Dialing;
             }
             self.place(key, part, link, 0);
@@ -470,6 +471,9 @@ impl<C: Codec> Engine<C> {
                 let id = x.session;
                 self.write(now, job.exchange, job.part, link, &job.frame, None);
                 self.wake(id);
+                if self.links.get(link.0).is_some_and(|l| l.prepared) {
+                    return;
+                }
             }
         }
     }
@@ -495,16 +499,14 @@ impl<C: Codec> Engine<C> {
         };
         let own = !matches!(l.usage, Usage::Shared(_));
         if own && !std::mem::take(&mut l.prepared) {
-            let replies =
+            let prelude =
                 self.codec.prelude(&mut s.conn, &mut l.conn, &x.meta, x.tag, l.out.tail());
-            for _ in 0..replies {
+            for _ in 0..prelude.replies {
                 let attempt =
                     Attempt { tag: C::Tag::default(), role: Role::Prelude, orphaned: None };
                 l.calls.push(attempt);
             }
-            if replies > 0 && matches!(l.usage, Usage::Own(_, None)) {
-                // For one exchange the link must be as if it had always been in the session's
-                // state: there are commands that are refused behind others.
+            if prelude.wait && prelude.replies > 0 {
                 l.prepared = true;
                 let frame = frame.to_vec();
                 self.buffered += frame.len();
@@ -512,6 +514,12 @@ impl<C: Codec> Engine<C> {
                 self.place(key, part, link, 0);
                 return self.link_dirty(link);
             }
+        }
+        let (bytes, replies) = std::mem::take(&mut x.ahead);
+        l.out.extend(bytes);
+        for _ in 0..replies {
+            let attempt = Attempt { tag: C::Tag::default(), role: Role::Prelude, orphaned: None };
+            l.calls.push(attempt);
         }
         let oneway = x.meta.kind == Kind::Oneway;
         let role = Role::Part { session: x.session, exchange: key, part };

@@ -58,6 +58,7 @@ pub struct Engine<C: Codec> {
     pub(crate) bytes: Vec<u8>,
     pub(crate) fans: Vec<Fan>,
     pub(crate) spare: Vec<Vec<u64>>,
+    pub(crate) spare_frames: Vec<Vec<u8>>,
 }
 
 /// How long a request that waits by its own will, and takes nothing, is waited for after its client
@@ -106,6 +107,7 @@ impl<C: Codec> Engine<C> {
             bytes: Vec::new(),
             fans: Vec::new(),
             spare: Vec::new(),
+            spare_frames: Vec::new(),
         };
         engine.adopt(plan);
         engine

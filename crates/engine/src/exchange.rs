@@ -43,6 +43,11 @@ pub(crate) struct Exchange<T> {
     pub(crate) fan: Option<Fan>,
     /// The frame, while it waits.
     pub(crate) frame: Vec<u8>,
+    /// The frame as it was sent, where it may have to be sent again elsewhere.
+    pub(crate) kept: Vec<u8>,
+    /// How often it was, and what goes right ahead of it the next time.
+    pub(crate) redirects: u8,
+    pub(crate) ahead: (&'static [u8], u32),
     /// The finished reply, while it waits for its turn.
     pub(crate) ready: Chain,
     /// Where it is in an unordered session's list.

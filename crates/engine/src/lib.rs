@@ -20,6 +20,7 @@ mod links;
 mod machine;
 mod plan;
 mod pool;
+mod redirect;
 mod session;
 mod settle;
 mod stats;

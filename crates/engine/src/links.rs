@@ -198,6 +198,15 @@ impl<C: Codec> Engine<C> {
                     self.end_link(now, id, (Outcome::TooLarge, Reason::FrameSize), true);
                     return buf.len();
                 }
+                Err(fault) => {
+                    // It was the endpoint that did not follow the protocol, not the client.
+                    let outcome = match fault.outcome {
+                        Outcome::BadRequest => Outcome::Reset,
+                        other => other,
+                    };
+                    self.end_link(now, id, (outcome, fault.reason), true);
+                    return buf.len();
+                }
                 _ => {
                     self.end_link(now, id, (Outcome::Reset, Reason::Malformed), true);
                     return buf.len();

@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
-use heptad_cluster::Balancer;
+use heptad_cluster::{Balance, Balancer};
 use heptad_core::{Flavour, Time};
 
 use crate::{Cluster, arena::Key, machine::LinkId};
@@ -14,6 +14,8 @@ pub(crate) struct Pool {
     pub(crate) endpoints: Vec<Endpoint>,
     /// Whether calls share links.
     pub(crate) share: bool,
+    /// Whether endpoints say where keys have moved to.
+    pub(crate) redirects: bool,
     /// No longer in the plan: gone once its last link is.
     pub(crate) retired: bool,
 }
@@ -37,6 +39,8 @@ pub(crate) struct Endpoint {
     pub(crate) down_until: Option<Time>,
 }
 
+/// Endpoints of a cluster that are not in its plan and were learned from redirects.
+const MAX_LEARNED: usize = 100;
 /// The first pause after a failed dial; doubled with each further one.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 /// The longest pause between dials.
@@ -53,6 +57,7 @@ impl Pool {
         Self {
             balancer: cluster.balancer.fork(seed),
             share: cluster.links.share.unwrap_or(share),
+            redirects: cluster.spec.balance == Balance::Slots,
             cluster,
             endpoints,
             retired: false,
@@ -68,6 +73,18 @@ impl Pool {
             // All are down: one of them is tried all the same, so that the answer says why.
             balancer.pick(key, &load, &|_| true)
         })
+    }
+
+    /// The endpoint with an address, which is remembered if it is new. `None` if too many were new.
+    pub(crate) fn learn(&mut self, address: &str) -> Option<usize> {
+        if let Some(at) = self.endpoints.iter().position(|e| &*e.address == address) {
+            return Some(at);
+        }
+        if self.endpoints.len() >= self.cluster.spec.endpoints.len() + MAX_LEARNED {
+            return None;
+        }
+        self.endpoints.push(Endpoint { address: address.into(), ..Endpoint::default() });
+        Some(self.endpoints.len() - 1)
     }
 
     /// The endpoint that owns a key, where keys have owners.

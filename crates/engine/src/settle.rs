@@ -13,6 +13,9 @@ use crate::{
     plan::End,
 };
 
+/// Buffers of kept frames that wait to be used again.
+const SPARE_FRAMES: usize = 256;
+
 /// A recycled part keeps no more than this.
 const KEEP: usize = 16 << 10;
 
@@ -49,6 +52,16 @@ impl<C: Codec> Engine<C> {
             return;
         }
         x.place = None;
+        if !x.kept.is_empty()
+            && meta.outcome != Outcome::Ok
+            && let Some(redirect) = self.codec.redirect(meta, frame)
+            && self.redirect(now, key, &redirect)
+        {
+            return;
+        }
+        let Some(x) = self.exchanges.get_mut(key) else {
+            return;
+        };
         let (id, tag, request) = (x.session, x.tag, x.meta);
         self.filters_reply(now, key, meta.outcome);
         let stateful = matches!(request.kind, Kind::Login | Kind::Control)
@@ -219,6 +232,12 @@ impl<C: Codec> Engine<C> {
             return;
         }
         x.phase = Phase::Settled;
+        self.buffered = self.buffered.saturating_sub(x.kept.len());
+        let kept = std::mem::take(&mut x.kept);
+        if kept.capacity() > 0 && kept.capacity() <= KEEP && self.spare_frames.len() < SPARE_FRAMES
+        {
+            self.spare_frames.push(kept);
+        }
         let took = x.sent.then(|| now - x.started);
         self.stats.ended(x.series, x.method, end, code, took);
         if let Some(series) = self.stats.series.get_mut(x.series as usize) {

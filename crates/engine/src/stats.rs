@@ -31,6 +31,8 @@ pub struct Stats {
     pub link_ends: Vec<(Outcome, Reason, u64)>,
     /// Replies and frames that came for no exchange and were dropped.
     pub late_replies: u64,
+    /// Requests sent elsewhere because their reply said so.
+    pub redirects: u64,
     /// Pushes that came for no session and were dropped.
     pub pushes_dropped: u64,
     /// Attributes that could not be read when a rule asked for them.

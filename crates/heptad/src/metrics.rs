@@ -86,7 +86,7 @@ fn methods(out: &mut Text, all: &[Totals]) {
 
 fn connections(out: &mut Text, all: &[Totals]) {
     type Read = fn(&Totals) -> u64;
-    let single: [(&str, &str, &str, Read); 11] = [
+    let single: [(&str, &str, &str, Read); 12] = [
         ("heptad_sessions", "gauge", "Client connections open now.", |t| t.sessions),
         ("heptad_sessions_opened_total", "counter", "Client connections accepted.", |t| {
             t.sessions_opened
@@ -98,6 +98,12 @@ fn connections(out: &mut Text, all: &[Totals]) {
         ("heptad_late_replies_total", "counter", "Replies that nobody waited for any more.", |t| {
             t.late_replies
         }),
+        (
+            "heptad_redirects_total",
+            "counter",
+            "Requests sent elsewhere because their reply said so.",
+            |t| t.redirects,
+        ),
         ("heptad_pushes_dropped_total", "counter", "Pushes for a client that is gone.", |t| {
             t.pushes_dropped
         }),

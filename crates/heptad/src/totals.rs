@@ -32,6 +32,8 @@ pub struct Totals {
     pub link_ends: BTreeMap<(Outcome, Reason), u64>,
     /// Replies that nobody waited for any more.
     pub late_replies: u64,
+    /// Requests sent elsewhere because their reply said so.
+    pub redirects: u64,
     /// Pushes that nobody listened to any more.
     pub pushes_dropped: u64,
     /// Attributes that could not be read when a rule asked for them.
@@ -105,6 +107,7 @@ impl Totals {
         self.links += stats.links;
         self.links_dialed += stats.links_dialed;
         self.late_replies += stats.late_replies;
+        self.redirects += stats.redirects;
         self.pushes_dropped += stats.pushes_dropped;
         self.unknown_attributes += stats.unknown_attributes;
         self.received_bytes += stats.received_bytes;

@@ -66,7 +66,7 @@ fn a_reply_over_the_limit_ends_its_link() {
     let (a, got) = rpc_client(&mut sim, Profile::default());
     sim.send(a, &call(1, "big", "5000"));
     sim.run(ms(100));
-    assert_eq!(got.borrow().status(1), "UNAVAILABLE");
+    assert_eq!(got.borrow().status(1), "TOO_LARGE");
     sim.finish_clean();
 }
 

@@ -139,10 +139,8 @@ fn a_reply_nested_too_deep_ends_its_link_and_is_counted() {
         let all = values(&got);
         assert_eq!(all.len(), 2, "{all:?}");
         assert!(is_error(&all[0], "ERR heptad: "), "{all:?}");
-        // The engine counts whatever it cannot decode from an endpoint as malformed, so that the
-        // limit that was reached is not told apart.
-        assert_eq!(sim.link_ends(Outcome::Reset, Reason::Malformed), 1);
-        assert_eq!(sim.ended(Outcome::Reset, Reason::Malformed), 2);
+        assert_eq!(sim.link_ends(Outcome::TooLarge, Reason::Depth), 1);
+        assert_eq!(sim.ended(Outcome::TooLarge, Reason::Depth), 2);
         assert_eq!(sim.session_ends(Outcome::TooLarge, Reason::Depth), 0);
         // The client stays, and the next request has a link again.
         sim.run(ms(3_000));
