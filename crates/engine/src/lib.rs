@@ -10,6 +10,7 @@ mod admit;
 mod arena;
 mod calls;
 mod check;
+mod choose;
 mod dispatch;
 mod engine;
 mod exchange;
@@ -25,6 +26,8 @@ mod session;
 mod settle;
 mod stats;
 mod timers;
+mod transmit;
+mod upkeep;
 mod view;
 
 pub use engine::Engine;
