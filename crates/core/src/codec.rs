@@ -1,8 +1,11 @@
 //! The plugin trait for a protocol, and what passes between a codec and the engine.
 
-use std::{fmt, fmt::Debug};
+use std::fmt::Debug;
 
-use crate::{Answer, Fault, Meta, Outcome, Reason, Splice, Step};
+use crate::{
+    Answer, Ctx, Fault, Flavour, Meta, Options, OptionsError, Outcome, Part, PartReply, Reason,
+    Rewrite, Side, Splice, Step, Traits,
+};
 
 /// A wire protocol as the router needs to know it: where a frame ends, what it asks for, how to
 /// rewrite it, and how to answer in the protocol's own words.
@@ -16,7 +19,7 @@ pub trait Codec: Clone + Send + Sync + Sized + 'static {
     /// The name in configuration, metrics and logs: lower case, one word.
     const NAME: &'static str;
 
-    /// Options of a listener's `codec:` entry; [`NoOptions`] if there are none.
+    /// Options of a listener's `codec:` entry; [`NoOptions`](crate::NoOptions) if there are none.
     type Options: Options;
     /// Options of a cluster, under the codec's name (credentials, database, dialect).
     type Upstream: Options;
@@ -289,197 +292,6 @@ pub trait Codec: Clone + Send + Sync + Sized + 'static {
     }
 }
 
-/// What a codec's options must be able to do. Implemented for every type that can.
-///
-/// Use `#[serde(deny_unknown_fields, default)]`; unknown keys and wrong types are then reported at
-/// their line of the configuration file.
-pub trait Options:
-    serde::de::DeserializeOwned + schemars::JsonSchema + Default + Debug + Send + Sync + 'static
-{
-}
-
-impl<T> Options for T where
-    T: serde::de::DeserializeOwned + schemars::JsonSchema + Default + Debug + Send + Sync + 'static
-{
-}
-
-/// For codecs without options.
-#[derive(Clone, Copy, Debug, Default, serde::Deserialize, schemars::JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[non_exhaustive]
-pub struct NoOptions {}
-
-/// Options that have the right type but make no sense.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct OptionsError {
-    /// The option, as a dotted path below the codec's options (`users.0.name`); empty for all.
-    pub path: String,
-    /// What is wrong and what would be right.
-    pub message: String,
-}
-
-impl OptionsError {
-    /// An error at a dotted path below the options.
-    pub fn new(path: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { path: path.into(), message: message.into() }
-    }
-}
-
-impl fmt::Display for OptionsError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.path.is_empty() {
-            f.write_str(&self.message)
-        } else {
-            write!(f, "{}: {}", self.path, self.message)
-        }
-    }
-}
-
-impl std::error::Error for OptionsError {}
-
-/// How replies find their requests on a link.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Pairing {
-    /// By an id of this many bits on the wire; the engine chooses ids per link, at least 1.
-    ById {
-        /// 8 to 64.
-        bits: u32,
-    },
-    /// Replies come in the order of the requests.
-    InOrder,
-}
-
-/// Fixed properties and defaults of a protocol.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Traits {
-    /// How replies find their requests.
-    pub pairing: Pairing,
-    /// Whether clients expect replies in the order of their requests.
-    pub ordered: bool,
-    /// Whether links carry calls of many sessions at once, unless the cluster says otherwise.
-    pub share: bool,
-    /// Default for `limits.max_frame`, bytes.
-    pub max_frame: u32,
-}
-
-impl Traits {
-    /// A multiplexed protocol with ids of `bits` bits: unordered, shared links, 16 MiB frames.
-    pub const fn by_id(bits: u32) -> Self {
-        Self { pairing: Pairing::ById { bits }, ordered: false, share: true, max_frame: 16 << 20 }
-    }
-
-    /// A protocol that answers in order: ordered, shared links, 16 MiB frames.
-    pub const fn in_order() -> Self {
-        Self { pairing: Pairing::InOrder, ordered: true, share: true, max_frame: 16 << 20 }
-    }
-
-    /// Sets [`Traits::max_frame`].
-    pub const fn max_frame(mut self, bytes: u32) -> Self {
-        self.max_frame = bytes;
-        self
-    }
-
-    /// Sets [`Traits::share`].
-    pub const fn share(mut self, yes: bool) -> Self {
-        self.share = yes;
-        self
-    }
-
-    /// Sets [`Traits::ordered`].
-    pub const fn ordered(mut self, yes: bool) -> Self {
-        self.ordered = yes;
-        self
-    }
-}
-
-/// The side of a connection whose state is opened.
-#[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
-pub enum Side<'a, U> {
-    /// A client's connection to Heptad.
-    Session,
-    /// Heptad's connection to an endpoint, with the options of its cluster.
-    Link(&'a U),
-}
-
-/// What tells shared links apart that must not mix; the codec gives the number its meaning.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[allow(clippy::exhaustive_structs, reason = "a number, for codec authors to build")]
-pub struct Flavour(pub u32);
-
-/// What policy will ask of the frames of a listener, decided when routes are compiled.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Want {
-    /// Some rule reads headers.
-    pub headers: bool,
-    /// Some route edits headers.
-    pub edits: bool,
-}
-
-/// What a decoder may rely on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Ctx {
-    /// What policy will ask.
-    pub want: Want,
-    /// Longest frame, bytes: a longer one is a `TooLarge`/`FrameSize` fault as soon as its length
-    /// is known. The engine checks `Meta::len` too.
-    pub max_frame: u32,
-    /// Most bytes up to the end of what the decoder must see to return a `Frame` of a request. A
-    /// protocol whose frames have no head, because their end is found only by going through them
-    /// (Redis), knows [`Ctx::max_frame`] alone.
-    pub max_head: u32,
-    /// Most elements, arguments or headers of a frame.
-    pub max_parts: u32,
-    /// Deepest nesting.
-    pub max_depth: u32,
-}
-
-impl Default for Ctx {
-    /// 16 MiB frames, 64 KiB heads, 1 Mi parts, depth 64: the documented defaults.
-    fn default() -> Self {
-        Self {
-            want: Want::default(),
-            max_frame: 16 << 20,
-            max_head: 64 << 10,
-            max_parts: 1 << 20,
-            max_depth: 64,
-        }
-    }
-}
-
-impl Ctx {
-    /// Sets [`Ctx::want`].
-    pub const fn want(mut self, want: Want) -> Self {
-        self.want = want;
-        self
-    }
-    /// Sets [`Ctx::max_frame`].
-    pub const fn max_frame(mut self, bytes: u32) -> Self {
-        self.max_frame = bytes;
-        self
-    }
-    /// Sets [`Ctx::max_head`].
-    pub const fn max_head(mut self, bytes: u32) -> Self {
-        self.max_head = bytes;
-        self
-    }
-    /// Sets [`Ctx::max_parts`].
-    pub const fn max_parts(mut self, parts: u32) -> Self {
-        self.max_parts = parts;
-        self
-    }
-    /// Sets [`Ctx::max_depth`].
-    pub const fn max_depth(mut self, depth: u32) -> Self {
-        self.max_depth = depth;
-        self
-    }
-}
-
 /// What was asked on a link.
 pub trait Asked<T> {
     /// The tag of the request with this id; for protocols in order (pass 0) of the oldest one
@@ -572,93 +384,4 @@ pub enum Greet {
     Ready,
     /// The endpoint must say something first.
     Wait,
-}
-
-/// One change to a frame's headers.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum HeaderEdit {
-    /// Replaces all headers of the name by one.
-    Set {
-        /// Name.
-        name: Box<str>,
-        /// Value.
-        value: Box<str>,
-    },
-    /// Adds one, whatever is there.
-    Add {
-        /// Name.
-        name: Box<str>,
-        /// Value.
-        value: Box<str>,
-    },
-    /// Removes all of the name.
-    Remove {
-        /// Name.
-        name: Box<str>,
-    },
-}
-
-/// What is to be different in a rewritten frame.
-#[derive(Clone, Copy, Debug, Default)]
-#[non_exhaustive]
-pub struct Rewrite<'a> {
-    /// The new id; `None` leaves it.
-    pub id: Option<u64>,
-    /// Header edits in order. Protocols without headers ignore them.
-    pub headers: &'a [HeaderEdit],
-    /// Set on frames to and from one endpoint of a fan-out (`All`, `Index`).
-    pub part: Option<Part<'a>>,
-}
-
-impl<'a> Rewrite<'a> {
-    /// A new id and header edits.
-    pub const fn new(id: Option<u64>, headers: &'a [HeaderEdit]) -> Self {
-        Self { id, headers, part: None }
-    }
-
-    /// Sets [`Rewrite::part`].
-    pub const fn part(mut self, part: Option<Part<'a>>) -> Self {
-        self.part = part;
-        self
-    }
-}
-
-/// One part of a fan-out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Part<'a> {
-    /// Index of the endpoint in its cluster.
-    pub index: usize,
-    /// How many endpoints the cluster has.
-    pub of: usize,
-    /// For `Split`: which keys, by their number in the order of `keys`, ascending.
-    pub picks: &'a [u32],
-}
-
-impl<'a> Part<'a> {
-    /// A part for the endpoint `index` of `of`.
-    pub const fn new(index: usize, of: usize, picks: &'a [u32]) -> Self {
-        Self { index, of, picks }
-    }
-}
-
-/// What came back for one part.
-#[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
-pub struct PartReply<'a> {
-    /// The part.
-    pub part: Part<'a>,
-    /// The endpoint's reply, or Heptad's own error if there was none.
-    pub reply: Result<(&'a Meta, &'a [u8]), (Outcome, Reason, &'a str)>,
-}
-
-impl<'a> PartReply<'a> {
-    /// The reply to a part.
-    pub const fn new(
-        part: Part<'a>,
-        reply: Result<(&'a Meta, &'a [u8]), (Outcome, Reason, &'a str)>,
-    ) -> Self {
-        Self { part, reply }
-    }
 }

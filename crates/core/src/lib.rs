@@ -11,19 +11,22 @@ mod codec;
 mod fault;
 mod filter;
 mod meta;
+mod options;
 mod outcome;
+mod rewrite;
 mod splice;
 mod time;
+mod traits;
 
 pub use attr::{Attr, Attributes, ParseAttrError, Unknown, Value};
 pub use chain::{Chain, Mark, Piece, SHARE_FROM};
-pub use codec::{
-    Accepted, Asked, Codec, Ctx, Flavour, Greet, HeaderEdit, NoOptions, Options, OptionsError,
-    Pairing, Part, PartReply, Prelude, Question, Redirect, Rewrite, Side, Traits, Want,
-};
+pub use codec::{Accepted, Asked, Codec, Greet, Prelude, Question, Redirect};
 pub use fault::Fault;
 pub use filter::{Ask, Filter, FilterWorker, Refusal, Verdict};
 pub use meta::{Bind, FanOut, Kind, Lane, Meta, Span, Step};
+pub use options::{NoOptions, Options, OptionsError};
 pub use outcome::{Answer, Outcome, Reason};
+pub use rewrite::{HeaderEdit, Part, PartReply, Rewrite};
 pub use splice::Splice;
 pub use time::Time;
+pub use traits::{Ctx, Flavour, Pairing, Side, Traits, Want};
