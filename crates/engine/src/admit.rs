@@ -10,7 +10,7 @@ use heptad_core::{
 use crate::{
     Engine, Event, SessionId, Target,
     arena::Key,
-    exchange::{Exchange, Phase, text},
+    exchange::{Exchange, Phase, is_control, text},
     plan::End,
     timers::Due,
     view::View,
@@ -48,7 +48,6 @@ impl<C: Codec> Engine<C> {
             filtered: 0,
             reply_headers: None,
             request_headers: None,
-            route: 0,
             started: now,
             deadline: Time::NEVER,
             phase: Phase::Sent,
@@ -134,7 +133,6 @@ impl<C: Codec> Engine<C> {
             }
             Target::Answer(_) | Target::Refuse(..) => None,
         };
-        x.route = found.unwrap_or(0);
         x.pool = at.and_then(|at| self.pool_of.get(at)).copied();
         if !route.request_headers.is_empty() {
             x.request_headers = Some(route.request_headers.clone());
@@ -158,7 +156,7 @@ impl<C: Codec> Engine<C> {
             _ => None,
         };
         let stats = &mut self.stats;
-        x.series = *self.series_of.entry((x.route, x.pool)).or_insert_with(|| {
+        x.series = *self.series_of.entry((found.unwrap_or(0), x.pool)).or_insert_with(|| {
             let pool = x.pool.and_then(|at| self.pools.get(at));
             stats.series(&route.name, pool.map_or(&self.empty, |p| &p.cluster.name))
         });
@@ -312,7 +310,7 @@ impl<C: Codec> Engine<C> {
                 self.settle(now, key, end, 0, |codec, conn, q, chain| {
                     codec.answer(conn, q, &Answer::Local, chain.tail())
                 });
-                if matches!(meta.kind, Kind::Login | Kind::Control) {
+                if is_control(&meta) {
                     self.note_principal(id);
                 }
                 if accepted == Accepted::LocalClose

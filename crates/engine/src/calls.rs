@@ -113,6 +113,16 @@ impl<T: Copy> Calls<T> {
         }
     }
 
+    /// Adds attempts whose replies are swallowed.
+    pub(crate) fn push_preludes(&mut self, replies: u32)
+    where
+        T: Default,
+    {
+        for _ in 0..replies {
+            self.push(Attempt { tag: T::default(), role: Role::Prelude, orphaned: None });
+        }
+    }
+
     fn slot(&self, id: u64) -> Option<usize> {
         let Self::ById(ids) = self else { return None };
         let low = id & (shl(1, ids.low_bits).wrapping_sub(1));

@@ -2,7 +2,7 @@
 
 use heptad_core::{Bind, Codec, Flavour, Lane, Outcome, Reason, Time};
 
-use crate::{Engine, LinkId, SessionId, arena::Key, link::Usage, plan::End, session::Held};
+use crate::{Engine, LinkId, Links, SessionId, arena::Key, link::Usage, plan::End, session::Held};
 
 /// What kind of link a frame goes over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +33,11 @@ impl<C: Codec> Engine<C> {
         self.pools.get_mut(pool)?.endpoints.get_mut(endpoint)
     }
 
+    /// The link policy of a pool's cluster.
+    pub(crate) fn links_of(&self, pool: usize) -> Links {
+        self.pools.get(pool).map_or_else(Links::default, |p| p.cluster.links)
+    }
+
     /// Which kind of link an exchange takes to an endpoint.
     pub(crate) fn way(&self, key: Key, pool: usize, endpoint: usize) -> Option<Way> {
         let x = self.exchanges.get(key)?;
@@ -42,22 +47,14 @@ impl<C: Codec> Engine<C> {
         }
         let at = Some((pool, endpoint));
         let lanes = s.held.iter().any(|h| h.lane == Lane::PerEndpoint);
-        let per_endpoint = match s.held(Lane::PerEndpoint, at) {
-            Some(h) => Way::Held(h.link),
-            None => Way::Own(Some(Lane::PerEndpoint)),
-        };
+        let held = |lane, at| s.held(lane, at).map(|h| Way::Held(h.link));
+        let named = held(Lane::Named, None);
+        let own_lane = Way::Own(Some(Lane::PerEndpoint));
+        let per_endpoint = held(Lane::PerEndpoint, at).unwrap_or(own_lane);
         let share = self.pools.get(pool).is_some_and(|p| p.share);
         Some(match x.meta.bind {
-            Bind::Hold(Lane::Named) => match s.held(Lane::Named, None) {
-                Some(h) => Way::Held(h.link),
-                None => Way::Own(Some(Lane::Named)),
-            },
-            Bind::Held(Lane::Named) | Bind::Release(Lane::Named) => {
-                match s.held(Lane::Named, None) {
-                    Some(h) => Way::Held(h.link),
-                    None => Way::Own(None),
-                }
-            }
+            Bind::Hold(Lane::Named) => named.unwrap_or(Way::Own(Some(Lane::Named))),
+            Bind::Held(Lane::Named) | Bind::Release(Lane::Named) => named.unwrap_or(Way::Own(None)),
             Bind::Hold(Lane::PerEndpoint) => per_endpoint,
             Bind::Hold(lane) => Way::Own(Some(lane)),
             _ if lanes => per_endpoint,
@@ -82,7 +79,7 @@ impl<C: Codec> Engine<C> {
         let flavour = self.codec.flavour(&s.conn, &meta);
         match way {
             Way::Held(link) => {
-                let most = self.pools.get(pool).map_or(0, |p| p.cluster.links.max_buffered);
+                let most = self.links_of(pool).max_buffered;
                 if self.links.get(link.0).is_some_and(|l| l.out.len() >= most) {
                     return Err(NoLink::Down((Outcome::Overloaded, Reason::LinkBuffer)));
                 }
@@ -102,15 +99,13 @@ impl<C: Codec> Engine<C> {
     }
 
     fn slot_number(&self, pool: usize, id: SessionId) -> usize {
-        let slots = self.pools.get(pool).map_or(1, |p| p.cluster.links.per_endpoint.max(1));
-        id.0.index() % slots
+        id.0.index() % self.links_of(pool).slots()
     }
 
     /// The live link in the session's slot. A session always uses the same slot, so that its
     /// requests stay on one link.
     pub(crate) fn shared_slot(
         &self,
-        _now: Time,
         pool: usize,
         endpoint: usize,
         flavour: Flavour,
@@ -129,13 +124,13 @@ impl<C: Codec> Engine<C> {
         id: SessionId,
     ) -> Result<LinkId, NoLink> {
         let slot = self.slot_number(pool, id);
-        if let Some(link) = self.shared_slot(now, pool, endpoint, flavour, id) {
-            let most = self.pools.get(pool).map_or(0, |p| p.cluster.links.max_buffered);
+        if let Some(link) = self.shared_slot(pool, endpoint, flavour, id) {
+            let most = self.links_of(pool).max_buffered;
             let room = self.links.get(link.0).is_some_and(|l| l.has_room(most));
             return if room { Ok(link) } else { Err(NoLink::Full) };
         }
         let link = self.dial(now, pool, endpoint, flavour, Usage::Shared(slot))?;
-        let of = self.pools.get(pool).map_or(1, |p| p.cluster.links.per_endpoint.max(1));
+        let of = self.links_of(pool).slots();
         if let Some(e) = self.endpoint_mut(pool, endpoint) {
             e.set_slot(flavour, slot, of, Some(link));
         }
@@ -152,7 +147,7 @@ impl<C: Codec> Engine<C> {
         lane: Option<Lane>,
     ) -> Result<LinkId, NoLink> {
         let usage = Usage::Own(id, lane);
-        let most = self.pools.get(pool).map_or(1, |p| p.cluster.links.max);
+        let most = self.links_of(pool).max;
         let Self { pools, links, .. } = self;
         let Some(e) = pools.get_mut(pool).and_then(|p| p.endpoints.get_mut(endpoint)) else {
             return Err(NoLink::Down((Outcome::NoEndpoint, Reason::None)));

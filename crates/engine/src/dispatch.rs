@@ -80,7 +80,7 @@ impl<C: Codec> Engine<C> {
         if let Some(x) = self.exchanges.get_mut(key) {
             x.endpoint = endpoint;
         }
-        if self.must_wait(now, key, pool, endpoint) {
+        if self.must_wait(key, pool, endpoint) {
             return self.park(key, Phase::Quiet, frame);
         }
         let (queue, waiting) = (self.limits().queue, self.waiting(pool, endpoint));
@@ -118,7 +118,7 @@ impl<C: Codec> Engine<C> {
 
     /// Whether the session's earlier requests must end before this one may go over the link that
     /// it would take (invariant 7).
-    fn must_wait(&mut self, now: Time, key: Key, pool: usize, endpoint: usize) -> bool {
+    fn must_wait(&self, key: Key, pool: usize, endpoint: usize) -> bool {
         if !self.traits.ordered {
             return false;
         }
@@ -140,7 +140,7 @@ impl<C: Codec> Engine<C> {
             Way::Held(link) => s.elsewhere(pool, endpoint, link),
             Way::Shared => {
                 let flavour = self.codec.flavour(&s.conn, &meta);
-                match self.shared_slot(now, pool, endpoint, flavour, id) {
+                match self.shared_slot(pool, endpoint, flavour, id) {
                     Some(link) => s.elsewhere(pool, endpoint, link),
                     None => s.via.iter().any(|v| (v.pool, v.endpoint) == (pool, endpoint)),
                 }
@@ -246,7 +246,7 @@ impl<C: Codec> Engine<C> {
         }
         let blocked = (0..fan.used).any(|i| {
             let endpoint = fan.parts.get(i).map_or(0, |p| p.endpoint);
-            self.must_wait(now, key, pool, endpoint)
+            self.must_wait(key, pool, endpoint)
         });
         if blocked {
             self.fans.push(fan);

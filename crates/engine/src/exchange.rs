@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use heptad_core::{Chain, HeaderEdit, Meta, Outcome, Reason, Time};
+use heptad_core::{Chain, HeaderEdit, Kind, Meta, Outcome, Reason, Time};
 
 use crate::{
     arena::Key,
@@ -26,8 +26,6 @@ pub(crate) struct Exchange<T> {
     pub(crate) filtered: usize,
     pub(crate) reply_headers: Option<Arc<[HeaderEdit]>>,
     pub(crate) request_headers: Option<Arc<[HeaderEdit]>>,
-    /// The route's index in the plan of its epoch; only read before it is sent.
-    pub(crate) route: usize,
     pub(crate) started: Time,
     pub(crate) deadline: Time,
     pub(crate) phase: Phase,
@@ -135,6 +133,11 @@ pub(crate) struct Job {
     pub(crate) exchange: Key,
     pub(crate) part: u32,
     pub(crate) frame: Vec<u8>,
+}
+
+/// Whether a frame is a barrier by its kind.
+pub(crate) const fn is_control(meta: &Meta) -> bool {
+    matches!(meta.kind, Kind::Login | Kind::Control)
 }
 
 /// What is told to a human whose request Heptad ended itself.

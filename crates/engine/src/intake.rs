@@ -7,7 +7,7 @@ use heptad_core::{Answer, Bind, Codec, Fault, Kind, Lane, Meta, Outcome, Reason,
 
 use crate::{
     ConnId, Engine, Event, SessionId,
-    exchange::Phase,
+    exchange::{Phase, is_control},
     plan::End,
     session::{Session, Stall},
     timers::Due,
@@ -290,8 +290,7 @@ impl<C: Codec> Engine<C> {
         match meta.kind {
             Kind::Request | Kind::Oneway | Kind::Open | Kind::Login | Kind::Control => {
                 let key = self.admit(now, id, meta, tag, frame, shared);
-                let barrier = matches!(meta.kind, Kind::Login | Kind::Control)
-                    || matches!(meta.bind, Bind::Release(_));
+                let barrier = is_control(&meta) || matches!(meta.bind, Bind::Release(_));
                 let ordered = self.traits.ordered || meta.kind == Kind::Open;
                 let parked = self.is_parked(key);
                 if let Some(s) = self.sessions.get_mut(id.0) {

@@ -104,10 +104,8 @@ impl<C: Codec> Engine<C> {
         self.link_dirty(id);
         // Whoever it was dialed for may be gone.
         self.free_link(now, id);
-        let links = self.pools.get(at.0).map(|p| p.cluster.links);
-        if let Some(links) = links {
-            self.look_at(id, now + links.ping.unwrap_or(links.idle_timeout));
-        }
+        let links = self.links_of(at.0);
+        self.look_at(id, now + links.ping.unwrap_or(links.idle_timeout));
         self.kicks.push_back(at);
     }
 
@@ -419,7 +417,7 @@ impl<C: Codec> Engine<C> {
         flavour: Flavour,
         slot: usize,
     ) {
-        let of = self.pools.get(pool).map_or(1, |p| p.cluster.links.per_endpoint.max(1));
+        let of = self.links_of(pool).slots();
         if let Some(e) = self.endpoint_mut(pool, endpoint)
             && e.slot(flavour, slot) == Some(id)
         {

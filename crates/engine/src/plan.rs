@@ -247,6 +247,11 @@ impl Default for Links {
 }
 
 impl Links {
+    /// [`Links::per_endpoint`], at least 1.
+    pub(crate) fn slots(&self) -> usize {
+        self.per_endpoint.max(1)
+    }
+
     /// Sets [`Links::per_endpoint`]; at least 1.
     pub fn per_endpoint(mut self, n: usize) -> Self {
         self.per_endpoint = n.max(1);

@@ -9,7 +9,7 @@ use heptad_core::{
 use crate::{
     Engine, SessionId,
     arena::Key,
-    exchange::{Fan, FanPart, PartState, Phase, text},
+    exchange::{Fan, FanPart, PartState, Phase, is_control, text},
     plan::End,
 };
 
@@ -64,12 +64,7 @@ impl<C: Codec> Engine<C> {
         };
         let (id, tag, request) = (x.session, x.tag, x.meta);
         self.filters_reply(now, key, meta.outcome);
-        let stateful = matches!(request.kind, Kind::Login | Kind::Control)
-            || !matches!(request.bind, Bind::Shared);
-        if stateful && let Some(s) = self.sessions.get_mut(id.0) {
-            self.codec.settled(&mut s.conn, tag, meta, frame);
-            self.note_principal(id);
-        }
+        self.settled(id, &request, tag, meta, frame);
         let code = if meta.outcome == Outcome::Ok {
             0
         } else {
@@ -88,6 +83,15 @@ impl<C: Codec> Engine<C> {
             let mut splice = Splice::new(frame, shared, chain);
             codec.rewrite(conn, meta, q.tag, &edit, &mut splice)
         });
+    }
+
+    /// Tells the codec of the reply to a request that may have changed the session's state.
+    fn settled(&mut self, id: SessionId, request: &Meta, tag: C::Tag, reply: &Meta, frame: &[u8]) {
+        let stateful = is_control(request) || request.bind != Bind::Shared;
+        if stateful && let Some(s) = self.sessions.get_mut(id.0) {
+            self.codec.settled(&mut s.conn, tag, reply, frame);
+            self.note_principal(id);
+        }
     }
 
     fn filters_reply(&mut self, now: Time, key: Key, outcome: Outcome) {
@@ -114,15 +118,10 @@ impl<C: Codec> Engine<C> {
             .iter()
             .find_map(|p| p.reply.ok().filter(|(meta, _)| meta.outcome != Outcome::Ok))
             .map_or(0, |(meta, frame)| self.stats.code(self.codec.code_name(meta, frame)));
-        if let (Some(s), Some((meta, frame))) = (
-            self.sessions.get_mut(id.0).filter(|_| {
-                matches!(request.kind, Kind::Login | Kind::Control)
-                    || !matches!(request.bind, Bind::Shared)
-            }),
-            parts.iter().find_map(|p| p.reply.ok()).filter(|_| failed.is_none()),
-        ) {
-            self.codec.settled(&mut s.conn, tag, meta, frame);
-            self.note_principal(id);
+        if failed.is_none()
+            && let Some((meta, frame)) = parts.iter().find_map(|p| p.reply.ok())
+        {
+            self.settled(id, &request, tag, meta, frame);
         }
         let mut end = (Outcome::Ok, Reason::None);
         let mut body = std::mem::take(&mut self.scratch);

@@ -99,6 +99,7 @@ impl<C: Codec> Engine<C> {
         frame: &[u8],
         shared: Option<&Bytes>,
     ) {
+        let by_id = !self.in_order();
         let Some(x) = self.exchanges.get_mut(key) else {
             return;
         };
@@ -112,11 +113,7 @@ impl<C: Codec> Engine<C> {
         if own && !std::mem::take(&mut l.prepared) {
             let prelude =
                 self.codec.prelude(&mut s.conn, &mut l.conn, &x.meta, x.tag, l.out.tail());
-            for _ in 0..prelude.replies {
-                let attempt =
-                    Attempt { tag: C::Tag::default(), role: Role::Prelude, orphaned: None };
-                l.calls.push(attempt);
-            }
+            l.calls.push_preludes(prelude.replies);
             if prelude.wait && prelude.replies > 0 {
                 l.prepared = true;
                 let frame = frame.to_vec();
@@ -128,10 +125,7 @@ impl<C: Codec> Engine<C> {
         }
         let (bytes, replies) = std::mem::take(&mut x.ahead);
         l.out.extend(bytes);
-        for _ in 0..replies {
-            let attempt = Attempt { tag: C::Tag::default(), role: Role::Prelude, orphaned: None };
-            l.calls.push(attempt);
-        }
+        l.calls.push_preludes(replies);
         let oneway = x.meta.kind == Kind::Oneway;
         let role = Role::Part { session: x.session, exchange: key, part };
         let wire = if oneway {
@@ -139,7 +133,6 @@ impl<C: Codec> Engine<C> {
         } else {
             l.calls.push(Attempt { tag: x.tag, role, orphaned: None })
         };
-        let by_id = !matches!(self.traits.pairing, heptad_core::Pairing::InOrder);
         let mark = l.out.mark();
         let written: Result<u64, Fault> = match wire {
             None => Err(Fault::new(Outcome::Overloaded, Reason::Ids, "no free id")),
@@ -174,8 +167,8 @@ impl<C: Codec> Engine<C> {
                 if let Some(e) = self.endpoint_mut(pool, endpoint) {
                     e.in_flight += 1;
                 }
-                if self.exchanges.get(key).is_some_and(|x| x.meta.kind == Kind::Open)
-                    && let Some(x) = self.exchanges.get(key)
+                if let Some(x) = self.exchanges.get(key)
+                    && x.meta.kind == Kind::Open
                     && let Some(s) = self.sessions.get_mut(x.session.0)
                 {
                     s.streams.insert(x.meta.id, key);
