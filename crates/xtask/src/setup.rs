@@ -19,16 +19,20 @@ const DEBIAN: &[(&str, &str)] = &[
     ("python3", "python3"),
     ("nodejs", "node"),
     ("npm", "npm"),
+    ("thrift-compiler", "thrift"),
 ];
 
 /// The clients, pinned: a transcript is only worth something against known callers.
-const PYPI: &[&str] = &["redis==5.3.1", "PyJWT==2.10.1"];
+const PYPI: &[&str] = &["redis==5.3.1", "PyJWT==2.10.1", "thrift==0.25.0", "thriftpy2==0.7.1"];
+
+/// Folders of `tests/real` with a `package.json`, which pins what npm installs there.
+const NPM: &[&str] = &["ioredis", "thrift/node"];
 
 /// Installs everything that is missing.
 pub(crate) fn run() -> Result<bool, String> {
     debian()?;
     python()?;
-    node()?;
+    NPM.iter().try_for_each(|folder| node(folder))?;
     Ok(true)
 }
 
@@ -88,14 +92,14 @@ fn python() -> Result<(), String> {
     std::fs::write(&stamp, wanted).map_err(|e| format!("{}: {e}", stamp.display()))
 }
 
-fn node() -> Result<(), String> {
-    let dir = paths::real().join("ioredis");
+fn node(folder: &str) -> Result<(), String> {
+    let dir = paths::real().join(folder);
     let wanted = std::fs::read_to_string(dir.join("package.json")).map_err(|e| e.to_string())?;
     let stamp = dir.join("node_modules/.installed");
     if std::fs::read_to_string(&stamp).is_ok_and(|have| have == wanted) {
         return Ok(());
     }
-    println!("setup: installing ioredis in tests/real/ioredis");
+    println!("setup: installing what tests/real/{folder}/package.json names");
     quiet(npm(&dir).args(["install", "--no-package-lock", "--no-audit", "--no-fund"]))?;
     std::fs::write(&stamp, wanted).map_err(|e| format!("{}: {e}", stamp.display()))
 }
