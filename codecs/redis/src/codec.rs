@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use heptad_core::{
-    Accepted, Answer, Asked, Codec, Ctx, Fault, Flavour, Greet, Kind, Meta, OptionsError, Outcome,
-    Part, PartReply, Prelude, Question, Reason, Redirect, Rewrite, Side, Splice, Step, Traits,
+    Accepted, Answer, Asked, Codec, Ctx, Fault, Flavour, Found, Greet, Kind, Meta, OptionsError,
+    Outcome, Part, PartReply, Prelude, Question, Reason, Redirect, Rewrite, Side, Splice, Step,
+    Traits,
 };
 
 use crate::{
@@ -128,37 +129,55 @@ impl Codec for Redis {
     /// Upper case; for subcommands their container's name.
     fn method<'a>(
         &'a self,
+        _: &'a Conn,
         meta: &Meta,
         frame: &'a [u8],
         scratch: &'a mut Vec<u8>,
-    ) -> Option<&'a [u8]> {
-        match &*self.entry(meta).method {
-            "" => {
-                let name = Args::of(frame).next()?;
+    ) -> Found<'a> {
+        Ok(match &*self.entry(meta).method {
+            "" => Args::of(frame).next().map(|name| {
                 scratch.extend(name.text.iter().take(NAME_MAX).map(u8::to_ascii_uppercase));
-                Some(scratch)
-            }
+                &scratch[..]
+            }),
             name => Some(name.as_bytes()),
-        }
+        })
     }
 
     /// What the server reads, which with quotes and escapes is not what stands in the frame.
     fn key<'a>(
         &'a self,
+        _: &'a Conn,
         meta: &Meta,
         frame: &'a [u8],
         scratch: &'a mut Vec<u8>,
-    ) -> Option<&'a [u8]> {
+    ) -> Found<'a> {
         if meta.aux & ESCAPED == 0 {
-            return meta.key.of(frame);
+            return Ok(meta.key.of(frame));
         }
         let entry = self.entry(meta);
         let key = match entry.spread {
-            Spread::FirstArgument => Args::of(frame).nth(1)?,
-            _ => key_args(entry, frame, argc(frame)).next()?.1,
+            Spread::FirstArgument => Args::of(frame).nth(1),
+            _ => key_args(entry, frame, argc(frame)).next().map(|(_, key)| key),
         };
-        scratch.extend_from_slice(&key.text);
-        Some(scratch)
+        Ok(key.map(|key| {
+            scratch.extend_from_slice(&key.text);
+            &scratch[..]
+        }))
+    }
+
+    /// The argument after the command with this number from 0, as the server reads it.
+    fn arg<'a>(
+        &'a self,
+        _: &'a Conn,
+        _: &Meta,
+        frame: &'a [u8],
+        number: u16,
+        scratch: &'a mut Vec<u8>,
+    ) -> Found<'a> {
+        Ok(Args::of(frame).nth(usize::from(number) + 1).map(|arg| {
+            scratch.extend_from_slice(&arg.text);
+            &scratch[..]
+        }))
     }
 
     fn redirect<'a>(&self, _: &Meta, frame: &'a [u8]) -> Option<Redirect<'a>> {
@@ -171,6 +190,7 @@ impl Codec for Redis {
 
     fn rewrite(
         &self,
+        _: &Conn,
         _: &Conn,
         meta: &Meta,
         tag: Tag,
@@ -306,10 +326,10 @@ impl Codec for Redis {
         true
     }
 
-    fn keys(&self, meta: &Meta, _: Tag, frame: &[u8], each: &mut dyn FnMut(&[u8])) {
+    fn keys(&self, conn: &Conn, meta: &Meta, _: Tag, frame: &[u8], each: &mut dyn FnMut(&[u8])) {
         let entry = self.entry(meta);
         if entry.keys.is_empty() {
-            if let Some(key) = self.key(meta, frame, &mut Vec::new()) {
+            if let Ok(Some(key)) = self.key(conn, meta, frame, &mut Vec::new()) {
                 each(key);
             }
             return;

@@ -54,8 +54,8 @@ fn requests(bytes: &[u8], cuts: &[usize]) -> Found {
                     assert_eq!(again, Ok(Step::Frame(meta, tag)), "decoding is not pure");
                     let frame = &bytes[at..at + meta.len as usize];
                     let mut scratch = Vec::new();
-                    let method = codec.method(&meta, frame, &mut scratch).unwrap_or_default();
-                    let method = method.to_vec();
+                    let method = codec.method(&conn, &meta, frame, &mut scratch);
+                    let method = method.expect("readable").unwrap_or_default().to_vec();
                     found.push((meta.len, method));
                     at += frame.len();
                     need = 1;
@@ -265,8 +265,9 @@ fn policy_sees_one_spelling_of_what_the_server_takes_for_the_same() {
         let step = codec.decode_request(&mut conn, &Ctx::default(), bytes);
         let Ok(Step::Frame(meta, _)) = step else { panic!("{step:?}") };
         let (mut one, mut two) = (Vec::new(), Vec::new());
-        let found = (codec.method(&meta, bytes, &mut one), codec.key(&meta, bytes, &mut two));
-        let expect = (Some(method.as_bytes()), key.map(str::as_bytes));
+        let method_found = codec.method(&conn, &meta, bytes, &mut one);
+        let found = (method_found, codec.key(&conn, &meta, bytes, &mut two));
+        let expect = (Ok(Some(method.as_bytes())), Ok(key.map(str::as_bytes)));
         assert_eq!(found, expect, "{}", bytes.escape_ascii());
     };
     check(b"*2\r\n$3\r\ngEt\r\n$1\r\nk\r\n", "GET", Some("k"));

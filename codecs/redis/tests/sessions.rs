@@ -156,7 +156,8 @@ impl Play {
             Ok(Step::Frame(meta, tag)) if meta.kind == Kind::Ping => (meta, tag, Answer::Pong),
             Ok(Step::Frame(meta, tag)) => {
                 let mut scratch = Vec::new();
-                let method = self.codec.method(&meta, &frame, &mut scratch).unwrap_or_default();
+                let method = self.codec.method(&self.session, &meta, &frame, &mut scratch);
+                let method = method.expect("readable").unwrap_or_default();
                 if method == self.refuses.as_bytes() {
                     (meta, tag, refused(Outcome::Denied, Reason::Filter, "no"))
                 } else {
@@ -215,7 +216,7 @@ impl Play {
         let mut chain = Chain::default();
         let mut splice = Splice::new(frame, None, &mut chain);
         let edit = Rewrite::new(None, &[]);
-        let result = self.codec.rewrite(&link.conn, meta, tag, &edit, &mut splice);
+        let result = self.codec.rewrite(&self.session, &link.conn, meta, tag, &edit, &mut splice);
         assert_eq!(result, Ok(()));
         bytes.extend(chain.to_vec());
         let words = split(&bytes);

@@ -14,6 +14,9 @@ pub enum Attr {
     Key,
     /// `header.<name>`; names are compared as the codec defines (most: exactly).
     Header(Box<str>),
+    /// `arg.<n>`: an argument of the call; what the number means is the codec's to say (Dubbo: its
+    /// place from 0; Thrift: the field's id).
+    Arg(u16),
     /// `protocol`: the codec's name.
     Protocol,
     /// `listener`: the listener's name.
@@ -35,6 +38,7 @@ impl fmt::Display for Attr {
             Self::Method => f.write_str("method"),
             Self::Key => f.write_str("key"),
             Self::Header(name) => write!(f, "header.{name}"),
+            Self::Arg(n) => write!(f, "arg.{n}"),
             Self::Protocol => f.write_str("protocol"),
             Self::Listener => f.write_str("listener"),
             Self::SourceIp => f.write_str("source.ip"),
@@ -53,8 +57,8 @@ pub struct ParseAttrError;
 impl fmt::Display for ParseAttrError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(
-            "expected service, method, key, header.<name>, protocol, listener, source.ip, \
-             source.port, source.principal or destination.port",
+            "expected service, method, key, header.<name>, arg.<number>, protocol, listener, \
+             source.ip, source.port, source.principal or destination.port",
         )
     }
 }
@@ -75,10 +79,18 @@ impl FromStr for Attr {
             "source.port" => Self::SourcePort,
             "source.principal" => Self::SourcePrincipal,
             "destination.port" => Self::DestinationPort,
-            _ => match s.strip_prefix("header.") {
-                Some(name) if !name.is_empty() => Self::Header(name.into()),
-                _ => return Err(ParseAttrError),
-            },
+            _ => {
+                if let Some(name) = s.strip_prefix("header.").filter(|name| !name.is_empty()) {
+                    return Ok(Self::Header(name.into()));
+                }
+                // One spelling for each number.
+                let number = s.strip_prefix("arg.").ok_or(ParseAttrError)?;
+                let n = number.parse::<u16>().map_err(|_| ParseAttrError)?;
+                if n.to_string() != number {
+                    return Err(ParseAttrError);
+                }
+                Self::Arg(n)
+            }
         })
     }
 }
@@ -101,6 +113,9 @@ pub enum Value<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(clippy::exhaustive_structs, reason = "a word, for codec authors to say")]
 pub struct Unknown;
+
+/// What reading an attribute found: `Ok(None)` is absent, which is not the same as [`Unknown`].
+pub type Found<'a> = Result<Option<&'a [u8]>, Unknown>;
 
 /// What routes and filters may ask about a request.
 pub trait Attributes {

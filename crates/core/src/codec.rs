@@ -3,8 +3,8 @@
 use std::fmt::Debug;
 
 use crate::{
-    Answer, Ctx, Fault, Flavour, Meta, Options, OptionsError, Outcome, Part, PartReply, Reason,
-    Rewrite, Side, Splice, Step, Traits,
+    Answer, Ctx, Fault, Flavour, Found, Meta, Options, OptionsError, Outcome, Part, PartReply,
+    Reason, Rewrite, Side, Splice, Step, Traits,
 };
 
 /// A wire protocol as the router needs to know it: where a frame ends, what it asks for, how to
@@ -78,48 +78,96 @@ pub trait Codec: Clone + Send + Sync + Sized + 'static {
     ) -> Result<(), Fault>;
 
     // ---- defaulted: reading ----
+    //
+    // All of these read a whole request. `conn` is the session's state, and `scratch`, which comes
+    // empty, may be used to decode into. `Err(Unknown)`: it cannot be told.
 
     /// The `service` attribute. Whoever overrides one of these three does it to give the canonical
-    /// spelling (upper-case command, method without its service prefix).
-    fn service<'a>(&'a self, meta: &Meta, frame: &'a [u8]) -> Option<&'a [u8]> {
-        meta.service.of(frame)
+    /// spelling (upper-case command, method without its service prefix): two spellings that an
+    /// endpoint takes for the same must give the same bytes, or rules that name it can be passed by.
+    fn service<'a>(
+        &'a self,
+        conn: &'a Self::Conn,
+        meta: &Meta,
+        frame: &'a [u8],
+        scratch: &'a mut Vec<u8>,
+    ) -> Found<'a> {
+        let _ = (conn, scratch);
+        Ok(meta.service.of(frame))
     }
 
-    /// The `method` attribute. Two spellings that an endpoint takes for the same must give the same
-    /// bytes, or rules that name it can be passed by. `scratch` is cleared by the caller and may be
-    /// used to decode into.
+    /// The `method` attribute.
     fn method<'a>(
         &'a self,
+        conn: &'a Self::Conn,
         meta: &Meta,
         frame: &'a [u8],
         scratch: &'a mut Vec<u8>,
-    ) -> Option<&'a [u8]> {
-        let _ = scratch;
-        meta.method.of(frame)
+    ) -> Found<'a> {
+        let _ = (conn, scratch);
+        Ok(meta.method.of(frame))
     }
 
-    /// The `key` attribute, and what hashing balancers hash; `scratch` as in [`Codec::method`].
+    /// The `key` attribute, and what hashing balancers hash.
     fn key<'a>(
         &'a self,
+        conn: &'a Self::Conn,
         meta: &Meta,
         frame: &'a [u8],
         scratch: &'a mut Vec<u8>,
-    ) -> Option<&'a [u8]> {
-        let _ = scratch;
-        meta.key.of(frame)
+    ) -> Found<'a> {
+        let _ = (conn, scratch);
+        Ok(meta.key.of(frame))
     }
 
-    /// The value of a header, read lazily; `scratch` as in [`Codec::method`]. `Err(Unknown)` if it
-    /// cannot be told.
+    /// The value of a header, read lazily. Of several with the name the one that an endpoint
+    /// would take.
     fn header<'a>(
-        &self,
+        &'a self,
+        conn: &'a Self::Conn,
         meta: &Meta,
         frame: &'a [u8],
         name: &str,
         scratch: &'a mut Vec<u8>,
-    ) -> Result<Option<&'a [u8]>, crate::Unknown> {
-        let _ = (meta, frame, name, scratch);
+    ) -> Found<'a> {
+        let _ = (conn, meta, frame, name, scratch);
         Ok(None)
+    }
+
+    /// The value of an argument: text as it is, an integer in decimal, truth as `true` or `false`;
+    /// `Err(Unknown)` for whatever has no such form. The codec says what numbers mean.
+    fn arg<'a>(
+        &'a self,
+        conn: &'a Self::Conn,
+        meta: &Meta,
+        frame: &'a [u8],
+        number: u16,
+        scratch: &'a mut Vec<u8>,
+    ) -> Found<'a> {
+        let _ = (conn, meta, frame, number, scratch);
+        Err(crate::Unknown)
+    }
+
+    /// How long the client says that it waits, in milliseconds. Asked only where a route lets
+    /// clients shorten its time-out.
+    fn timeout(&self, conn: &Self::Conn, meta: &Meta, frame: &[u8]) -> Option<u32> {
+        let _ = (conn, meta, frame);
+        None
+    }
+
+    /// What an answer of Heptad's own must repeat of the request besides its id (a method's name),
+    /// because the request is gone by then: kept with the request and given back as
+    /// [`Question::kept`]. What is longer than [`Question::KEPT`] bytes is cut. For a rejected frame
+    /// `frame` is what has come of it.
+    fn keep<'a>(
+        &'a self,
+        conn: &'a Self::Conn,
+        meta: &Meta,
+        frame: &'a [u8],
+        scratch: &'a mut Vec<u8>,
+    ) -> &'a [u8] {
+        let _ = (conn, meta, frame, scratch);
+        &[]
     }
 
     /// The name of the error code of a reply (`WRONGTYPE`, `UNKNOWN_METHOD`); at most 64 bytes,
@@ -139,19 +187,21 @@ pub trait Codec: Clone + Send + Sync + Sized + 'static {
 
     // ---- defaulted: writing ----
 
-    /// Writes the frame with a new id, with header edits, or for one part of a fan-out. `to` is the
-    /// state of the connection it is written to, `tag` that of the request.
+    /// Writes the frame with a new id, with header edits, or for one part of a fan-out. `from` and
+    /// `to` are the states of the connection it came on and of the one it is written to, `tag` is
+    /// that of the request. An error is answered in its place.
     ///
     /// The default keeps the frame as it is: right for protocols in order and without headers.
     fn rewrite(
         &self,
+        from: &Self::Conn,
         to: &Self::Conn,
         meta: &Meta,
         tag: Self::Tag,
         edit: &Rewrite<'_>,
         out: &mut Splice<'_>,
     ) -> Result<(), Fault> {
-        let _ = (to, meta, tag, edit);
+        let _ = (from, to, meta, tag, edit);
         out.keep_all();
         Ok(())
     }
@@ -251,9 +301,16 @@ pub trait Codec: Clone + Send + Sync + Sized + 'static {
     // ---- defaulted: fan-out ----
 
     /// Lists every key of a frame whose fan-out is `Same` or `Split`, in order.
-    fn keys(&self, meta: &Meta, tag: Self::Tag, frame: &[u8], each: &mut dyn FnMut(&[u8])) {
+    fn keys(
+        &self,
+        conn: &Self::Conn,
+        meta: &Meta,
+        tag: Self::Tag,
+        frame: &[u8],
+        each: &mut dyn FnMut(&[u8]),
+    ) {
         let _ = tag;
-        if let Some(key) = self.key(meta, frame, &mut Vec::new()) {
+        if let Ok(Some(key)) = self.key(conn, meta, frame, &mut Vec::new()) {
             each(key);
         }
     }
@@ -308,12 +365,23 @@ pub struct Question<'a, T> {
     pub meta: &'a Meta,
     /// The decoder's tag.
     pub tag: T,
+    /// What [`Codec::keep`] wanted kept of it.
+    pub kept: &'a [u8],
 }
 
 impl<'a, T> Question<'a, T> {
+    /// Most bytes of a request that are kept, and only while it is in flight.
+    pub const KEPT: usize = 1024;
+
     /// The question that `meta` and `tag` describe.
     pub const fn new(meta: &'a Meta, tag: T) -> Self {
-        Self { meta, tag }
+        Self { meta, tag, kept: &[] }
+    }
+
+    /// Sets [`Question::kept`].
+    pub const fn kept(mut self, bytes: &'a [u8]) -> Self {
+        self.kept = bytes;
+        self
     }
 }
 

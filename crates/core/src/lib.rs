@@ -18,7 +18,7 @@ mod splice;
 mod time;
 mod traits;
 
-pub use attr::{Attr, Attributes, ParseAttrError, Unknown, Value};
+pub use attr::{Attr, Attributes, Found, ParseAttrError, Unknown, Value};
 pub use chain::{Chain, Mark, Piece, SHARE_FROM};
 pub use codec::{Accepted, Asked, Codec, Greet, Prelude, Question, Redirect};
 pub use fault::Fault;

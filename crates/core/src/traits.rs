@@ -76,10 +76,17 @@ pub struct Flavour(pub u32);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Want {
-    /// Some rule reads headers.
+    /// Some rule reads what stands behind the head: headers, arguments, the client's time-out.
     pub headers: bool,
     /// Some route edits headers.
     pub edits: bool,
+}
+
+impl Want {
+    /// Whether the decoder may have to see more than a frame's head.
+    pub const fn behind_head(self) -> bool {
+        self.headers || self.edits
+    }
 }
 
 /// What a decoder may rely on.
@@ -91,8 +98,8 @@ pub struct Ctx {
     /// Longest frame, bytes: a longer one is a `TooLarge`/`FrameSize` fault as soon as its length
     /// is known. The engine checks `Meta::len` too.
     pub max_frame: u32,
-    /// Most bytes up to the end of what the decoder must see to return a `Frame` of a request. A
-    /// protocol whose frames have no head, because their end is found only by going through them
+    /// Most bytes up to the end of what the decoder must see to return a `Frame` of a request,
+    /// unless [`Ctx::want`] asks for what stands at the frame's end. A protocol whose frames have no head, because their end is found only by going through them
     /// (Redis), knows [`Ctx::max_frame`] alone.
     pub max_head: u32,
     /// Most elements, arguments or headers of a frame.

@@ -3,8 +3,8 @@
 
 use bytes::Bytes;
 use heptad_core::{
-    Accepted, Answer, Attr, Attributes, Codec, FanOut, Kind, Lane, Meta, Outcome, Reason, Refusal,
-    Time, Value, Verdict,
+    Accepted, Answer, Attr, Attributes, Codec, FanOut, Kind, Lane, Meta, Outcome, Question, Reason,
+    Refusal, Time, Value, Verdict,
 };
 
 use crate::{
@@ -59,6 +59,7 @@ impl<C: Codec> Engine<C> {
             fan: None,
             frame: Vec::new(),
             kept: Vec::new(),
+            words: Vec::new(),
             redirects: 0,
             ahead: (&[], 0),
             ready: heptad_core::Chain::default(),
@@ -88,16 +89,21 @@ impl<C: Codec> Engine<C> {
         shared: Option<&Bytes>,
     ) -> Key {
         let key = self.exchange(now, id, meta, tag);
+        self.keep_words(key, frame);
         let Some(session) = self.sessions.get(id.0) else {
             return key;
         };
         let Some(x) = self.exchanges.get_mut(key) else {
             return key;
         };
+        let (codec, conn) = (&self.codec, &session.conn);
         self.scratch.clear();
+        self.words.clear();
+        let service = codec.service(conn, &meta, frame, &mut self.words);
+        let method = codec.method(conn, &meta, frame, &mut self.scratch);
         x.method = self.stats.method(
-            self.codec.service(&meta, frame).unwrap_or_default(),
-            self.codec.method(&meta, frame, &mut self.scratch).unwrap_or_default(),
+            service.ok().flatten().unwrap_or_default(),
+            method.ok().flatten().unwrap_or_default(),
         );
         let mut view = View {
             codec: &self.codec,
@@ -160,12 +166,22 @@ impl<C: Codec> Engine<C> {
             let pool = x.pool.and_then(|at| self.pools.get(at));
             stats.series(&route.name, pool.map_or(&self.empty, |p| &p.cluster.name))
         });
-        if let Some(timeout) = route.timeout
+        // A client's own time-out can only shorten the route's.
+        let own = route
+            .client_timeout
+            .then(|| codec.timeout(conn, &meta, frame))
+            .flatten()
+            .map(|ms| std::time::Duration::from_millis(ms.into()));
+        let timeout = match (route.timeout, own) {
+            (Some(route), Some(own)) => Some(route.min(own)),
+            (route, own) => route.or(own),
+        };
+        if let Some(timeout) = timeout
             && meta.wait_ms != u32::MAX
         {
             let wait = std::time::Duration::from_millis(u64::from(meta.wait_ms));
             x.deadline = now + timeout + wait;
-            if meta.wait_ms == 0 {
+            if meta.wait_ms == 0 && own.is_none() {
                 self.timers.after(now, timeout, Due::Exchange(key));
             } else {
                 self.timers.at(x.deadline, Due::Exchange(key));
@@ -176,7 +192,7 @@ impl<C: Codec> Engine<C> {
             match direct {
                 Some((Outcome::Ok, text)) => {
                     let end = (Outcome::Ok, Reason::Direct);
-                    self.settle(now, key, end, 0, |codec, conn, q, chain| {
+                    self.settle(now, key, None, end, 0, |codec, _, conn, q, chain| {
                         codec.answer(conn, q, &Answer::Direct { text: &text }, chain.tail())
                     });
                 }
@@ -187,6 +203,23 @@ impl<C: Codec> Engine<C> {
             }
         }
         key
+    }
+
+    /// Keeps what an answer would have to repeat of the request.
+    pub(crate) fn keep_words(&mut self, key: Key, frame: &[u8]) {
+        let Some(x) = self.exchanges.get_mut(key) else {
+            return;
+        };
+        let Some(s) = self.sessions.get(x.session.0) else {
+            return;
+        };
+        self.scratch.clear();
+        let words = self.codec.keep(&s.conn, &x.meta, frame, &mut self.scratch);
+        if !words.is_empty() {
+            x.words = self.spare_frames.pop().unwrap_or_default();
+            let most = words.len().min(Question::<C::Tag>::KEPT);
+            x.words.extend_from_slice(words.get(..most).unwrap_or_default());
+        }
     }
 
     pub(crate) fn count_in(&mut self, key: Key) {
@@ -307,7 +340,7 @@ impl<C: Codec> Engine<C> {
         match accepted {
             Accepted::Local | Accepted::LocalClose => {
                 let end = (Outcome::Ok, Reason::None);
-                self.settle(now, key, end, 0, |codec, conn, q, chain| {
+                self.settle(now, key, None, end, 0, |codec, _, conn, q, chain| {
                     codec.answer(conn, q, &Answer::Local, chain.tail())
                 });
                 if is_control(&meta) {
@@ -343,7 +376,10 @@ impl<C: Codec> Engine<C> {
         if x.of <= 1 {
             return Ok(());
         }
-        let held = self.sessions.get(x.session.0).and_then(|s| s.held(Lane::One, None));
+        let Some(s) = self.sessions.get(x.session.0) else {
+            return Ok(());
+        };
+        let held = s.held(Lane::One, None);
         if x.meta.fan_out == FanOut::Alone {
             return Err((Outcome::BadRequest, Reason::SingleEndpoint));
         }
@@ -360,7 +396,7 @@ impl<C: Codec> Engine<C> {
         }
         let mut home = held.map(|h| h.endpoint);
         let mut crossed = false;
-        self.codec.keys(&x.meta, x.tag, frame, &mut |k| {
+        self.codec.keys(&s.conn, &x.meta, x.tag, frame, &mut |k| {
             let at = p.locate(k);
             crossed |= home.is_some() && at != home;
             home = home.or(at);

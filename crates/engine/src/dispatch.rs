@@ -47,7 +47,7 @@ impl<C: Codec> Engine<C> {
             FanOut::Index => Some(self.codec.index(&meta, tag, frame, of).min(of - 1)),
             FanOut::Same | FanOut::Split => {
                 let mut first = None;
-                self.codec.keys(&meta, tag, frame, &mut |k| {
+                self.codec.keys(&s.conn, &meta, tag, frame, &mut |k| {
                     first = first.or_else(|| p.pick(now, Some(k)));
                 });
                 first.or_else(|| p.pick(now, None))
@@ -56,7 +56,8 @@ impl<C: Codec> Engine<C> {
                 Some(at) => Some(at),
                 None => {
                     self.scratch.clear();
-                    p.pick(now, self.codec.key(&meta, frame, &mut self.scratch))
+                    let key = self.codec.key(&s.conn, &meta, frame, &mut self.scratch);
+                    p.pick(now, key.ok().flatten())
                 }
             },
         };
@@ -213,7 +214,10 @@ impl<C: Codec> Engine<C> {
         let Some(x) = self.exchanges.get(key) else {
             return;
         };
-        let (meta, tag, of) = (x.meta, x.tag, x.of);
+        let (id, meta, tag, of) = (x.session, x.meta, x.tag, x.of);
+        let Some(s) = self.sessions.get(id.0) else {
+            return;
+        };
         let Some(p) = self.pools.get(pool) else {
             return;
         };
@@ -226,7 +230,7 @@ impl<C: Codec> Engine<C> {
         } else {
             let mut n = 0;
             let mut nobody = false;
-            self.codec.keys(&meta, tag, frame, &mut |k| {
+            self.codec.keys(&s.conn, &meta, tag, frame, &mut |k| {
                 match p.locate(k) {
                     Some(endpoint) => fan.part_for(endpoint).picks.push(n),
                     None => nobody = true,

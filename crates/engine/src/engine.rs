@@ -54,6 +54,7 @@ pub struct Engine<C: Codec> {
     pub(crate) draining: bool,
     pub(crate) find: Scratch,
     pub(crate) scratch: Vec<u8>,
+    pub(crate) words: Vec<u8>,
     pub(crate) leftovers: Leftovers,
     pub(crate) bytes: Vec<u8>,
     pub(crate) fans: Vec<Fan>,
@@ -103,6 +104,7 @@ impl<C: Codec> Engine<C> {
             draining: false,
             find: Scratch::default(),
             scratch: Vec::new(),
+            words: Vec::new(),
             leftovers: Leftovers::default(),
             bytes: Vec::new(),
             fans: Vec::new(),
@@ -119,13 +121,7 @@ impl<C: Codec> Engine<C> {
         if frames.max_frame == 0 {
             frames = frames.max_frame(self.traits.max_frame);
         }
-        let mut want = plan.table.want();
-        want.headers |= !plan.filters.is_empty();
-        want.edits = plan
-            .routes
-            .iter()
-            .any(|r| !r.request_headers.is_empty() || !r.reply_headers.is_empty());
-        self.ctx = frames.want(want);
+        self.ctx = frames.want(plan.want());
 
         let mut pool_of = Vec::with_capacity(plan.clusters.len());
         for cluster in &plan.clusters {

@@ -43,6 +43,8 @@ pub(crate) struct Exchange<T> {
     pub(crate) frame: Vec<u8>,
     /// The frame as it was sent, where it may have to be sent again elsewhere.
     pub(crate) kept: Vec<u8>,
+    /// What an answer must repeat of the request.
+    pub(crate) words: Vec<u8>,
     /// How often it was, and what goes right ahead of it the next time.
     pub(crate) redirects: u8,
     pub(crate) ahead: (&'static [u8], u32),

@@ -253,7 +253,7 @@ impl<C: Codec> Engine<C> {
                 Ok(Step::Reject(meta, fault)) => {
                     s.need = 0;
                     at += (meta.len as usize).max(1);
-                    self.reject(now, id, meta, fault);
+                    self.reject(now, id, meta, rest, fault);
                 }
                 Ok(_) => return at,
                 Err(fault) => {
@@ -303,7 +303,8 @@ impl<C: Codec> Engine<C> {
             }
             Kind::Ping => {
                 let key = self.exchange(now, id, meta, tag);
-                self.settle(now, key, (Outcome::Ok, Reason::None), 0, |codec, conn, q, chain| {
+                let end = (Outcome::Ok, Reason::None);
+                self.settle(now, key, None, end, 0, |codec, _, conn, q, chain| {
                     codec.answer(conn, q, &Answer::Pong, chain.tail())
                 });
             }
@@ -320,8 +321,10 @@ impl<C: Codec> Engine<C> {
     }
 
     /// A frame that is answered with a fault, at its place.
-    fn reject(&mut self, now: Time, id: SessionId, meta: Meta, fault: Fault) {
+    fn reject(&mut self, now: Time, id: SessionId, meta: Meta, frame: &[u8], fault: Fault) {
         let key = self.exchange(now, id, meta, C::Tag::default());
+        let frame = frame.get(..meta.len as usize).unwrap_or(frame);
+        self.keep_words(key, frame);
         if let Some(x) = self.exchanges.get_mut(key) {
             x.series = self.no_route;
         }

@@ -260,7 +260,7 @@ impl<C: Codec> Engine<C> {
             if attempt.orphaned.is_some() || self.exchanges.get(exchange).is_none() {
                 self.stats.late_replies += 1;
             } else {
-                self.reply(now, exchange, part, meta, frame, shared);
+                self.reply(now, id, exchange, part, meta, frame, shared);
             }
             if let Bind::Release(lane) = meta.bind {
                 self.release(now, session, lane);
@@ -376,7 +376,7 @@ impl<C: Codec> Engine<C> {
         };
         match owner {
             Some(session) if self.sessions.get(session.0).is_some() => {
-                self.write_session(now, session, C::Tag::default(), meta, None, frame, shared);
+                self.write_session(now, id, session, C::Tag::default(), meta, None, frame, shared);
             }
             _ => self.stats.pushes_dropped += 1,
         }
@@ -403,7 +403,7 @@ impl<C: Codec> Engine<C> {
         });
         match found {
             Some((session, client, tag)) => {
-                self.write_session(now, session, tag, meta, Some(client), frame, shared);
+                self.write_session(now, id, session, tag, meta, Some(client), frame, shared);
             }
             None => self.stats.late_replies += 1,
         }

@@ -4,7 +4,7 @@
 use std::{any::Any, fmt, sync::Arc, time::Duration};
 
 use heptad_cluster::{BalanceError, Balancer, Spec, Weighted};
-use heptad_core::{Attr, Ctx, Filter, HeaderEdit, Outcome, Reason};
+use heptad_core::{Attr, Ctx, Filter, HeaderEdit, Outcome, Reason, Want};
 use heptad_route::Table;
 
 /// Everything one engine needs to know about its listener.
@@ -63,6 +63,20 @@ impl Plan {
         self.filters = filters;
         self
     }
+
+    /// What the codec must be told that rules, routes and filters will ask.
+    pub fn want(&self) -> Want {
+        let behind = |attr: &Option<Attr>| matches!(attr, Some(Attr::Header(_) | Attr::Arg(_)));
+        let mut want = self.table.want();
+        // A filter may ask for anything.
+        want.headers |= !self.filters.is_empty();
+        want.headers |= self.routes.iter().any(|r| r.client_timeout || behind(&r.hash_on));
+        want.edits = self
+            .routes
+            .iter()
+            .any(|r| !r.request_headers.is_empty() || !r.reply_headers.is_empty());
+        want
+    }
 }
 
 /// What a rule leads to.
@@ -76,6 +90,8 @@ pub struct Route {
     /// How long a client waits for its reply, from the moment its request was decoded to the moment
     /// the reply came; `None`: for ever.
     pub timeout: Option<Duration>,
+    /// Whether a time-out that the request carries shortens [`Route::timeout`].
+    pub client_timeout: bool,
     /// The attribute whose value decides among weighted clusters and feeds hashing balancers;
     /// `None`: the key for balancers, and chance for weights.
     pub hash_on: Option<Attr>,
@@ -95,6 +111,7 @@ impl Route {
             name: name.into(),
             target,
             timeout: Some(Self::TIMEOUT),
+            client_timeout: false,
             hash_on: None,
             request_headers: Arc::from([]),
             reply_headers: Arc::from([]),
@@ -110,6 +127,12 @@ impl Route {
     /// Sets [`Route::hash_on`].
     pub fn hash_on(mut self, attr: Option<Attr>) -> Self {
         self.hash_on = attr;
+        self
+    }
+
+    /// Lets a client's own time-out shorten [`Route::timeout`].
+    pub fn client_timeout(mut self, yes: bool) -> Self {
+        self.client_timeout = yes;
         self
     }
 

@@ -10,6 +10,7 @@ use crate::{
     Engine, SessionId,
     arena::Key,
     exchange::{Fan, FanPart, PartState, Phase, is_control, text},
+    machine::LinkId,
     plan::End,
 };
 
@@ -21,9 +22,11 @@ const KEEP: usize = 16 << 10;
 
 impl<C: Codec> Engine<C> {
     /// A reply to one part of an exchange.
+    #[allow(clippy::too_many_arguments, reason = "one frame, as it came")]
     pub(crate) fn reply(
         &mut self,
         now: Time,
+        link: LinkId,
         key: Key,
         part: u32,
         meta: &Meta,
@@ -77,11 +80,15 @@ impl<C: Codec> Engine<C> {
         let whole = (x.of > 1 && request.fan_out == heptad_core::FanOut::Index)
             .then_some(Part::new(x.endpoint, x.of, &[]));
         let by_id = !self.in_order();
-        self.settle(now, key, (meta.outcome, Reason::None), code, |codec, conn, q, chain| {
+        let end = (meta.outcome, Reason::None);
+        self.settle(now, key, Some(link), end, code, |codec, from, conn, q, chain| {
+            let Some(from) = from else {
+                return Err(Fault::new(Outcome::Reset, Reason::Closed, "the link is gone"));
+            };
             let edit = Rewrite::new(by_id.then_some(q.meta.id), headers.as_deref().unwrap_or(&[]))
                 .part(whole);
             let mut splice = Splice::new(frame, shared, chain);
-            codec.rewrite(conn, meta, q.tag, &edit, &mut splice)
+            codec.rewrite(from, conn, meta, q.tag, &edit, &mut splice)
         });
     }
 
@@ -128,7 +135,9 @@ impl<C: Codec> Engine<C> {
         body.clear();
         let joined = match self.sessions.get_mut(id.0) {
             Some(s) => {
-                self.codec.join(&mut s.conn, &Question::new(&request, tag), &parts, &mut body)
+                let words = self.exchanges.get(key).map_or(&[][..], |x| &x.words);
+                let question = Question::new(&request, tag).kept(words);
+                self.codec.join(&mut s.conn, &question, &parts, &mut body)
             }
             None => Ok(Outcome::Cancelled),
         };
@@ -142,7 +151,7 @@ impl<C: Codec> Engine<C> {
                     end.1 = if reason == Reason::None { Reason::Partial } else { reason };
                 }
                 self.filters_reply(now, key, outcome);
-                self.settle(now, key, end, code, |_, _, _, chain| {
+                self.settle(now, key, None, end, code, |_, _, _, _, chain| {
                     chain.extend(&body);
                     Ok(())
                 });
@@ -168,7 +177,7 @@ impl<C: Codec> Engine<C> {
     pub(crate) fn settle_error(&mut self, now: Time, key: Key, end: End, text: &str) {
         self.abandon_attempts(now, key);
         let answer = Answer::Error { outcome: end.0, reason: end.1, text };
-        self.settle(now, key, end, 0, |codec, conn, question, chain| {
+        self.settle(now, key, None, end, 0, |codec, _, conn, question, chain| {
             codec.answer(conn, question, &answer, chain.tail())
         });
     }
@@ -176,7 +185,7 @@ impl<C: Codec> Engine<C> {
     /// Ends an exchange without an answer.
     pub(crate) fn end_silently(&mut self, now: Time, key: Key, end: End) {
         self.abandon_attempts(now, key);
-        self.settle(now, key, end, 0, |_, _, _, _| Ok(()));
+        self.settle(now, key, None, end, 0, |_, _, _, _, _| Ok(()));
     }
 
     /// The deadline of an exchange has passed.
@@ -214,14 +223,22 @@ impl<C: Codec> Engine<C> {
         }
     }
 
-    /// Ends an exchange: counters, filters, and the reply at its place in the order.
+    /// Ends an exchange: counters, filters, and the reply at its place in the order. `write` gets
+    /// the state of the link that the reply came on and that of the session.
     pub(crate) fn settle(
         &mut self,
         now: Time,
         key: Key,
+        link: Option<LinkId>,
         end: End,
         code: u16,
-        write: impl FnOnce(&C, &mut C::Conn, &Question<'_, C::Tag>, &mut Chain) -> Result<(), Fault>,
+        write: impl FnOnce(
+            &C,
+            Option<&C::Conn>,
+            &mut C::Conn,
+            &Question<'_, C::Tag>,
+            &mut Chain,
+        ) -> Result<(), Fault>,
     ) {
         let (ordered, hard) = (self.traits.ordered, self.limits().hard_mark);
         let Some(x) = self.exchanges.get_mut(key) else {
@@ -232,11 +249,7 @@ impl<C: Codec> Engine<C> {
         }
         x.phase = Phase::Settled;
         self.buffered = self.buffered.saturating_sub(x.kept.len());
-        let kept = std::mem::take(&mut x.kept);
-        if kept.capacity() > 0 && kept.capacity() <= KEEP && self.spare_frames.len() < SPARE_FRAMES
-        {
-            self.spare_frames.push(kept);
-        }
+        recycle_frame(&mut self.spare_frames, &mut x.kept);
         let took = x.sent.then(|| now - x.started);
         self.stats.ended(x.series, x.method, end, code, took);
         if let Some(series) = self.stats.series.get_mut(x.series as usize) {
@@ -261,12 +274,20 @@ impl<C: Codec> Engine<C> {
         let mut broken = false;
         // A oneway has no place for an answer, not even for a refusal.
         if !x.meta.quiet && x.meta.kind != Kind::Oneway && !slow {
-            let question = Question::new(&x.meta, x.tag);
-            broken = write(&self.codec, &mut s.conn, &question, &mut chain).is_err();
-            if broken {
+            let from = link.and_then(|link| self.links.get(link.0)).map(|l| &l.conn);
+            let question = Question::new(&x.meta, x.tag).kept(&x.words);
+            if let Err(fault) = write(&self.codec, from, &mut s.conn, &question, &mut chain) {
                 chain.rollback(mark);
+                let Fault { outcome, reason, text, .. } = fault;
+                let answer = Answer::Error { outcome, reason, text };
+                let told = self.codec.answer(&mut s.conn, &question, &answer, chain.tail());
+                broken = told.is_err();
+                if broken {
+                    chain.rollback(mark);
+                }
             }
         }
+        recycle_frame(&mut self.spare_frames, &mut x.words);
         if front {
             s.out = chain;
         } else {
@@ -348,6 +369,7 @@ impl<C: Codec> Engine<C> {
     pub(crate) fn write_session(
         &mut self,
         now: Time,
+        link: LinkId,
         id: SessionId,
         tag: C::Tag,
         meta: &Meta,
@@ -368,10 +390,22 @@ impl<C: Codec> Engine<C> {
         let mark = s.out.mark();
         let mut splice = Splice::new(frame, shared, &mut s.out);
         let edit = Rewrite::new(client, &[]);
-        if self.codec.rewrite(&s.conn, meta, tag, &edit, &mut splice).is_err() {
+        let Some(from) = self.links.get(link.0).map(|l| &l.conn) else {
+            return;
+        };
+        if self.codec.rewrite(from, &s.conn, meta, tag, &edit, &mut splice).is_err() {
             s.out.rollback(mark);
         }
         self.session_dirty(id);
+    }
+}
+
+/// Gives a buffer back for the next exchange, unless it has grown large.
+fn recycle_frame(spare: &mut Vec<Vec<u8>>, frame: &mut Vec<u8>) {
+    let mut frame = std::mem::take(frame);
+    if frame.capacity() > 0 && frame.capacity() <= KEEP && spare.len() < SPARE_FRAMES {
+        frame.clear();
+        spare.push(frame);
     }
 }
 

@@ -149,7 +149,9 @@ impl<C: Codec> Engine<C> {
                     Ok(wire)
                 } else {
                     let mut splice = Splice::new(frame, shared, &mut l.out);
-                    self.codec.rewrite(&l.conn, &x.meta, x.tag, &edit, &mut splice).map(|()| wire)
+                    let (from, to) = (&s.conn, &l.conn);
+                    let done = self.codec.rewrite(from, to, &x.meta, x.tag, &edit, &mut splice);
+                    done.map(|()| wire)
                 }
             }
         };
@@ -212,10 +214,13 @@ impl<C: Codec> Engine<C> {
             // The link is others' too and cannot be paused for one stream.
             return self.settle_end(now, key, (Outcome::Overloaded, Reason::LinkBuffer));
         }
+        let Some(s) = self.sessions.get(id.0) else {
+            return;
+        };
         let edit = Rewrite::new(Some(wire), &[]);
         let mark = l.out.mark();
         let mut splice = Splice::new(frame, shared, &mut l.out);
-        if self.codec.rewrite(&l.conn, &meta, x.tag, &edit, &mut splice).is_err() {
+        if self.codec.rewrite(&s.conn, &l.conn, &meta, x.tag, &edit, &mut splice).is_err() {
             l.out.rollback(mark);
         }
         self.link_dirty(link);

@@ -18,37 +18,39 @@ pub(crate) struct View<'a, C: Codec> {
 
 impl<C: Codec> Attributes for View<'_, C> {
     fn attr(&mut self, attr: &Attr) -> Result<Option<Value<'_>>, Unknown> {
-        let peer = &self.session.peer;
-        let (codec, meta, frame) = (self.codec, self.meta, self.frame);
-        Ok(match attr {
-            Attr::Service => codec.service(meta, frame).map(Value::Bytes),
-            Attr::Method => {
-                self.scratch.clear();
-                codec.method(meta, frame, self.scratch).map(Value::Bytes)
-            }
-            Attr::Key => {
-                self.scratch.clear();
-                codec.key(meta, frame, self.scratch).map(Value::Bytes)
-            }
-            Attr::Header(name) => {
-                self.scratch.clear();
-                match codec.header(meta, frame, name, self.scratch) {
-                    Ok(value) => value.map(Value::Bytes),
-                    Err(unknown) => {
-                        *self.unknown += 1;
-                        return Err(unknown);
-                    }
-                }
-            }
-            Attr::Protocol => Some(Value::Bytes(C::NAME.as_bytes())),
-            Attr::Listener => Some(Value::Bytes(self.plan.listener.as_bytes())),
-            Attr::SourceIp => peer.ip.map(Value::Ip),
-            Attr::SourcePort => peer.ip.map(|_| Value::Number(u64::from(peer.port))),
-            Attr::SourcePrincipal => {
-                self.session.principal.as_ref().map(|p| Value::Bytes(p.as_bytes()))
-            }
-            Attr::DestinationPort => Some(Value::Number(u64::from(self.plan.port))),
-            _ => return Err(Unknown),
-        })
+        let (codec, conn) = (self.codec, &self.session.conn);
+        let (meta, frame) = (self.meta, self.frame);
+        self.scratch.clear();
+        let scratch = &mut *self.scratch;
+        let read = match attr {
+            Attr::Service => codec.service(conn, meta, frame, scratch),
+            Attr::Method => codec.method(conn, meta, frame, scratch),
+            Attr::Key => codec.key(conn, meta, frame, scratch),
+            Attr::Header(name) => codec.header(conn, meta, frame, name, scratch),
+            Attr::Arg(n) => codec.arg(conn, meta, frame, *n, scratch),
+            _ => return known(self.session, self.plan, attr),
+        };
+        if read.is_err() {
+            *self.unknown += 1;
+        }
+        Ok(read?.map(Value::Bytes))
     }
+}
+
+/// What Heptad knows without looking at the frame.
+fn known<'a, C: Codec>(
+    session: &'a Session<C>,
+    plan: &'a Plan,
+    attr: &Attr,
+) -> Result<Option<Value<'a>>, Unknown> {
+    let peer = &session.peer;
+    Ok(match attr {
+        Attr::Protocol => Some(Value::Bytes(C::NAME.as_bytes())),
+        Attr::Listener => Some(Value::Bytes(plan.listener.as_bytes())),
+        Attr::SourceIp => peer.ip.map(Value::Ip),
+        Attr::SourcePort => peer.ip.map(|_| Value::Number(u64::from(peer.port))),
+        Attr::SourcePrincipal => session.principal.as_ref().map(|p| Value::Bytes(p.as_bytes())),
+        Attr::DestinationPort => Some(Value::Number(u64::from(plan.port))),
+        _ => return Err(Unknown),
+    })
 }

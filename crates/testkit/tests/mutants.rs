@@ -3,8 +3,8 @@
 
 use awesomerpc::{AwesomeRpc, wire::Message};
 use heptad_core::{
-    Answer, Asked, Codec, Ctx, Fault, Flavour, HeaderEdit, Kind, Meta, NoOptions, OptionsError,
-    Outcome, Question, Reason, Rewrite, Side, Span, Splice, Step, Traits, Unknown,
+    Answer, Asked, Codec, Ctx, Fault, Flavour, Found, HeaderEdit, Kind, Meta, NoOptions,
+    OptionsError, Outcome, Question, Reason, Rewrite, Side, Span, Splice, Step, Traits,
 };
 use heptad_testkit::conformance::{Conformance, Rule};
 
@@ -199,13 +199,14 @@ impl Codec for Mutant {
     }
 
     fn header<'a>(
-        &self,
+        &'a self,
+        _: &'a u32,
         meta: &Meta,
         frame: &'a [u8],
         name: &str,
         scratch: &'a mut Vec<u8>,
-    ) -> Result<Option<&'a [u8]>, Unknown> {
-        self.inner.header(meta, frame, name, scratch)
+    ) -> Found<'a> {
+        self.inner.header(&(), meta, frame, name, scratch)
     }
 
     fn code_name<'a>(&'a self, meta: &Meta, frame: &'a [u8]) -> Option<&'a str> {
@@ -216,6 +217,7 @@ impl Codec for Mutant {
 
     fn rewrite(
         &self,
+        _: &u32,
         _: &u32,
         meta: &Meta,
         (): (),
@@ -243,7 +245,7 @@ impl Codec for Mutant {
             }
             _ => {}
         }
-        self.inner.rewrite(&(), meta, (), &edit, out)?;
+        self.inner.rewrite(&(), &(), meta, (), &edit, out)?;
         if self.is(Bug::AddsTail) {
             out.put(b"!");
         }

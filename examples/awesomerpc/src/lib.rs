@@ -36,7 +36,7 @@ pub mod wire;
 use std::ops::Range;
 
 use heptad_core::{
-    Answer, Asked, Codec, Ctx, Fault, Flavour, Kind, Meta, NoOptions, OptionsError, Outcome,
+    Answer, Asked, Codec, Ctx, Fault, Flavour, Found, Kind, Meta, NoOptions, OptionsError, Outcome,
     Question, Reason, Rewrite, Side, Splice, Step, Traits, Unknown,
 };
 
@@ -145,12 +145,13 @@ impl Codec for AwesomeRpc {
     }
 
     fn header<'a>(
-        &self,
+        &'a self,
+        (): &'a (),
         meta: &Meta,
         frame: &'a [u8],
         name: &str,
         _: &'a mut Vec<u8>,
-    ) -> Result<Option<&'a [u8]>, Unknown> {
+    ) -> Found<'a> {
         if !has_headers(meta.kind) {
             return Ok(None);
         }
@@ -177,6 +178,7 @@ impl Codec for AwesomeRpc {
     /// is kept by range, so that the engine need not copy a large body.
     fn rewrite(
         &self,
+        (): &(),
         (): &(),
         meta: &Meta,
         (): (),

@@ -63,10 +63,11 @@ fn a_request_is_laid_out_as_drawn() {
     let meta = frame(request(&bytes));
     assert_eq!((meta.kind, meta.id), (Kind::Request, 0x0102));
     assert_eq!((meta.len as usize, meta.head as usize), (bytes.len(), bytes.len() - 6));
-    assert_eq!(codec().service(&meta, &bytes), Some(&b"reviews"[..]));
-    assert_eq!(codec().method(&meta, &bytes, &mut Vec::new()), Some(&b"list"[..]));
-    let header =
-        |name| codec().header(&meta, &bytes, name, &mut Vec::new()).map(|v| v.map(<[u8]>::to_vec));
+    assert_eq!(meta.service.of(&bytes), Some(&b"reviews"[..]));
+    assert_eq!(meta.method.of(&bytes), Some(&b"list"[..]));
+    let header = |name| {
+        codec().header(&(), &meta, &bytes, name, &mut Vec::new()).map(|v| v.map(<[u8]>::to_vec))
+    };
     assert_eq!(header("user"), Ok(Some(b"jason".to_vec())));
     assert_eq!(header("User"), Ok(None));
     assert_eq!(header("jason"), Ok(None));
@@ -192,7 +193,7 @@ fn edits_that_do_not_fit_write_nothing() {
         let edits = [edit];
         let edit = Rewrite::new(Some(2), &edits);
         let mut splice = Splice::new(&bytes, None, &mut out);
-        let result = codec().rewrite(&(), &meta, (), &edit, &mut splice);
+        let result = codec().rewrite(&(), &(), &meta, (), &edit, &mut splice);
         assert_eq!(result.map_err(|fault| fault.reason), Err(Reason::HeadSize));
         assert!(out.is_empty());
     }
@@ -215,7 +216,7 @@ fn an_edited_frame_is_what_a_client_would_have_sent() {
     let mut out = heptad_core::Chain::default();
     let edit = Rewrite::new(Some(77), &edits);
     let mut splice = Splice::new(&bytes, None, &mut out);
-    codec().rewrite(&(), &meta, (), &edit, &mut splice).expect("a frame");
+    codec().rewrite(&(), &(), &meta, (), &edit, &mut splice).expect("a frame");
     let expected = Message::request(77, "reviews", "list")
         .header("trace", "7")
         .header("via", "heptad")
@@ -233,12 +234,13 @@ fn nothing_is_allocated_once_buffers_are_warm() {
     let (mut chain, mut out, mut scratch) = (heptad_core::Chain::default(), Vec::new(), Vec::new());
     let mut exchange = || {
         let meta = frame(request(&bytes));
-        let user = codec().header(&meta, &bytes, "user", &mut scratch);
+        let rpc = codec();
+        let user = rpc.header(&(), &meta, &bytes, "user", &mut scratch);
         assert_eq!(user, Ok(Some(&b"jason"[..])));
         chain.clear();
         let edit = Rewrite::new(Some(2), &edits);
         let mut splice = Splice::new(&bytes, None, &mut chain);
-        assert_eq!(codec().rewrite(&(), &meta, (), &edit, &mut splice), Ok(()));
+        assert_eq!(codec().rewrite(&(), &(), &meta, (), &edit, &mut splice), Ok(()));
         out.clear();
         let answer = Answer::Direct { text: "five stars" };
         let question = Question::new(&meta, ());

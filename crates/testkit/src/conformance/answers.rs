@@ -58,7 +58,7 @@ pub(super) fn connection<C: Codec>(set: &Conformance<C>, cx: Ctx) -> Result<(), 
             return Err(Failure::new(Rule::Ping, &out, 0, format!("with id {id}: {meta:?}")));
         }
         if meta.kind == Kind::Ping {
-            let pong = written(set, &mut session.conn, &meta, tag, &Answer::Pong)?;
+            let pong = written(set, &mut session.conn, (&meta, &out), tag, &Answer::Pong)?;
             let pong = pong.map_err(|fault| Failure::new(Rule::Pong, &out, 0, fault.text))?;
             heartbeat(set, cx, From::Server, &meta, tag, &pong)?;
         }
@@ -142,14 +142,20 @@ fn heartbeat<C: Codec>(
 fn written<C: Codec>(
     set: &Conformance<C>,
     conn: &mut C::Conn,
-    meta: &Meta,
+    (meta, frame): (&Meta, &[u8]),
     tag: C::Tag,
     answer: &Answer<'_>,
 ) -> Result<Result<Vec<u8>, Fault>, Failure> {
     const BEFORE: &[u8] = b"before";
+    let mut scratch = Vec::new();
+    let kept = guard("keep", || {
+        let kept = set.codec.keep(conn, meta, frame, &mut scratch);
+        kept.get(..Question::<C::Tag>::KEPT).unwrap_or(kept).to_vec()
+    });
+    let kept = kept.map_err(|(rule, why)| Failure::new(rule, &[], 0, why))?;
+    let question = Question::new(meta, tag).kept(&kept);
     let mut out = BEFORE.to_vec();
-    let result =
-        guard("answer", || set.codec.answer(conn, &Question::new(meta, tag), answer, &mut out));
+    let result = guard("answer", || set.codec.answer(conn, &question, answer, &mut out));
     let result = result.map_err(|(rule, why)| Failure::new(rule, &[], 0, why))?;
     match out.strip_prefix(BEFORE) {
         Some(rest) => Ok(result.map(|()| rest.to_vec())),
@@ -177,8 +183,14 @@ impl<C: Codec> Asked<'_, C> {
     fn answer(&self, rule: Rule, answer: &Answer<'_>) -> Result<Result<Vec<u8>, Fault>, Failure> {
         let mut peer = self.set.peer(self.cx, self.sample)?;
         peer.feed_whole(self.bytes)?;
-        let written = written(self.set, &mut peer.conn, &self.meta, self.tag, answer)
-            .map_err(|failure| failure.within(format!("{answer:?}")))?;
+        let written = written(
+            self.set,
+            &mut peer.conn,
+            (&self.meta, &self.bytes[self.at..]),
+            self.tag,
+            answer,
+        )
+        .map_err(|failure| failure.within(format!("{answer:?}")))?;
         match written {
             Err(fault) if rule != Rule::Direct => {
                 let detail = format!("{answer:?} failed: {fault:?}");

@@ -227,7 +227,10 @@ impl<C: Codec> Peer<'_, C> {
             return Err((Rule::Need, format!("`Need({n})` when {offered} bytes were offered")));
         }
         let limit = match self.from {
-            From::Client if !self.whole_frames => self.cx.max_head.min(self.cx.max_frame),
+            // What rules ask for may stand at the end of a frame.
+            From::Client if !self.whole_frames && !self.cx.want.behind_head() => {
+                self.cx.max_head.min(self.cx.max_frame)
+            }
             _ => self.cx.max_frame,
         };
         if n > (limit as usize).max(SMALLEST_LIMIT) {
@@ -287,15 +290,23 @@ impl<C: Codec> Peer<'_, C> {
     /// Reads a whole frame and lets it change the connection, as the engine would.
     fn pass(&mut self, meta: &Meta, tag: C::Tag, frame: &[u8]) -> Result<(), Broken> {
         let codec = self.codec;
+        let conn = &self.conn;
+        // Known or not is the codec's affair here.
         guard("service, method or key", || {
-            codec.service(meta, frame);
-            codec.method(meta, frame, &mut Vec::new());
-            codec.key(meta, frame, &mut Vec::new());
+            let _ = codec.service(conn, meta, frame, &mut Vec::new());
+            let _ = codec.method(conn, meta, frame, &mut Vec::new());
+            let _ = codec.key(conn, meta, frame, &mut Vec::new());
         })?;
         let mut scratch = Vec::new();
-        guard("header", || {
-            // Known or not is the codec's affair here.
-            let _ = codec.header(meta, frame, "x-heptad-check", &mut scratch);
+        guard("header, arg, timeout or keep", || {
+            let _ = codec.header(conn, meta, frame, "x-heptad-check", &mut scratch);
+            for number in [0, 1, u16::MAX] {
+                scratch.clear();
+                let _ = codec.arg(conn, meta, frame, number, &mut scratch);
+            }
+            codec.timeout(conn, meta, frame);
+            scratch.clear();
+            codec.keep(conn, meta, frame, &mut scratch);
         })?;
         let code = guard("code_name", || codec.code_name(meta, frame))?;
         if let Some(code) = code

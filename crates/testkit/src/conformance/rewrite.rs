@@ -1,6 +1,6 @@
 //! Rewriting: decoded again, a frame says the same as before, but for what was to be changed.
 
-use heptad_core::{Chain, Codec, Ctx, HeaderEdit, Kind, Meta, Rewrite, Splice};
+use heptad_core::{Chain, Codec, Ctx, Found, HeaderEdit, Kind, Meta, Rewrite, Splice};
 
 use super::{Conformance, Event, Failure, From, Peer, Rule, Sample, Trace, feed::guard};
 
@@ -151,7 +151,21 @@ impl<'a, C: Codec> Frame<'a, C> {
         Failure::new(rule, self.bytes, self.place, detail).within(frame)
     }
 
+    /// The connection that a frame came on, when it has come; the receiver may allow more than is
+    /// allowed here.
+    fn state(&self, frame: &[u8], id: Option<u64>) -> Result<Peer<'a, C>, Failure> {
+        let mut peer: Peer<'_, C> = self.set.peer(self.cx, self.sample)?;
+        peer.feed_whole(self.before)?;
+        peer.cx = peer.cx.max_head(u32::MAX).max_frame(u32::MAX);
+        if let Some(id) = id {
+            peer.asked.renumber(self.meta.id, id);
+        }
+        peer.feed_whole(frame)?;
+        Ok(peer)
+    }
+
     fn spliced(&self, id: Option<u64>, edits: &[HeaderEdit]) -> Result<Vec<u8>, Failure> {
+        let from = self.state(self.bytes(), Some(self.meta.id))?.conn;
         let to = match self.sample.from {
             From::Client => (self.set.link)(&self.set.codec),
             From::Server => (self.set.session)(&self.set.codec),
@@ -160,7 +174,7 @@ impl<'a, C: Codec> Frame<'a, C> {
         let result = guard("rewrite", || {
             let mut splice = Splice::new(self.bytes(), None, &mut chain);
             let edit = Rewrite::new(id, edits);
-            self.set.codec.rewrite(&to, &self.meta, self.tag, &edit, &mut splice)
+            self.set.codec.rewrite(&from, &to, &self.meta, self.tag, &edit, &mut splice)
         });
         let result = result.map_err(|(rule, why)| self.fail(rule, why))?;
         let asked = || format!("id {id:?}, edits {edits:?}");
@@ -172,13 +186,7 @@ impl<'a, C: Codec> Frame<'a, C> {
     fn rewritten(&self, id: Option<u64>, edits: &[HeaderEdit]) -> Result<(Vec<u8>, Meta), Failure> {
         let new = self.spliced(id, edits)?;
         let asked = format!("id {id:?}, edits {edits:?}");
-        let mut peer: Peer<'_, C> = self.set.peer(self.cx, self.sample)?;
-        peer.feed_whole(self.before)?;
-        // The receiver may allow more than is allowed here.
-        peer.cx = peer.cx.max_head(u32::MAX).max_frame(u32::MAX);
-        if let Some(id) = id {
-            peer.asked.renumber(self.meta.id, id);
-        }
+        let mut peer = self.state(&[], id)?;
         let trace = peer.feed_whole(&new).map_err(|failure| failure.within(&asked))?;
         let keeps = |detail| Failure::new(Rule::RewriteKeeps, &new, 0, detail).within(&asked);
         let meta = match *trace.events.as_slice() {
@@ -189,8 +197,9 @@ impl<'a, C: Codec> Frame<'a, C> {
             let detail = format!("the id is {}, it was {}", meta.id, self.meta.id);
             return Err(Failure::new(Rule::RewriteId, &new, 0, detail).within(asked));
         }
-        let (old_facts, new_facts) =
-            (self.facts(&self.meta, self.bytes()), self.facts(&meta, &new));
+        let old = self.state(self.bytes(), Some(self.meta.id))?;
+        let old_facts = self.facts(&old.conn, &self.meta, self.bytes());
+        let new_facts = self.facts(&peer.conn, &meta, &new);
         if old_facts != new_facts {
             let detail = format!("it says\n    {new_facts}\n  and said\n    {old_facts}");
             return Err(keeps(detail));
@@ -199,9 +208,11 @@ impl<'a, C: Codec> Frame<'a, C> {
     }
 
     /// What the engine and policy see of a frame, apart from id and places.
-    fn facts(&self, meta: &Meta, frame: &[u8]) -> String {
+    fn facts(&self, conn: &C::Conn, meta: &Meta, frame: &[u8]) -> String {
         let codec = &self.set.codec;
-        let text = |bytes: Option<&[u8]>| bytes.map(|bytes| bytes.escape_ascii().to_string());
+        let text = |found: Found<'_>| {
+            found.map(|bytes| bytes.map(|bytes| bytes.escape_ascii().to_string()))
+        };
         format!(
             "{:?} {:?} {:?} {:?} code {} wait {} idempotent {} quiet {} service {:?} method {:?} \
              key {:?} body {:?}",
@@ -213,17 +224,18 @@ impl<'a, C: Codec> Frame<'a, C> {
             meta.wait_ms,
             meta.idempotent,
             meta.quiet,
-            text(codec.service(meta, frame)),
-            text(codec.method(meta, frame, &mut Vec::new())),
-            text(codec.key(meta, frame, &mut Vec::new())),
-            text(frame.get(meta.head as usize..)),
+            text(codec.service(conn, meta, frame, &mut Vec::new())),
+            text(codec.method(conn, meta, frame, &mut Vec::new())),
+            text(codec.key(conn, meta, frame, &mut Vec::new())),
+            text(Ok(frame.get(meta.head as usize..))),
         )
     }
 
     fn header(&self, meta: &Meta, frame: &[u8], name: &str) -> Result<Option<Vec<u8>>, Failure> {
         let mut scratch = Vec::new();
+        let peer = self.state(frame, Some(meta.id))?;
         let value = guard("header", || {
-            let value = self.set.codec.header(meta, frame, name, &mut scratch);
+            let value = self.set.codec.header(&peer.conn, meta, frame, name, &mut scratch);
             value.map(|value| value.map(<[u8]>::to_vec))
         });
         let value = value.map_err(|(rule, why)| self.fail(rule, why))?;

@@ -81,6 +81,7 @@ impl<const HELD: bool> Codec for Narrow<HELD> {
     fn rewrite(
         &self,
         (): &(),
+        (): &(),
         meta: &Meta,
         (): (),
         edit: &Rewrite<'_>,
