@@ -123,6 +123,8 @@ pub struct Route {
     pub action: Action,
     /// How long a client waits for its reply; `None`: for ever.
     pub timeout: Option<Duration>,
+    /// Whether a time-out that the request carries shortens `timeout`.
+    pub client_timeout: bool,
     /// Edits of request headers.
     pub request_headers: Vec<HeaderEdit>,
     /// Edits of reply headers.

@@ -106,6 +106,7 @@ fn route(node: &Node, clusters: &HashMap<&str, usize>) -> Option<Route> {
             None => Action::To(to(node.get("to")?, clusters)?),
         },
         timeout: or(node, "timeout", Some(Duration::from_secs(15)), time_or_off)?,
+        client_timeout: or(node, "client_timeout", false, truth)?,
         request_headers: or(node, "request_headers", Vec::new(), headers)?,
         response_headers: or(node, "response_headers", Vec::new(), headers)?,
         hash_on: or(node, "hash_on", None, |node| node.text()?.parse().ok().map(Some))?,

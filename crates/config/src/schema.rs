@@ -15,6 +15,10 @@ use crate::{
     table,
 };
 
+/// A number of 16 bits in its one decimal form, as a regular expression.
+const NUMBER: &str = "0|[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|\
+                      655[0-2][0-9]|6553[0-5]";
+
 /// The JSON schema of a file that may name these plugins.
 pub fn schema(plugins: &Plugins) -> Value {
     let mut writer = Writer { plugins, defs: BTreeMap::new() };
@@ -141,10 +145,13 @@ impl Writer<'_> {
         let mut required = Vec::new();
         for rule in record.keys {
             let value = self.key(rule);
-            match rule.key.strip_suffix(".<name>") {
-                Some(prefix) => patterns.insert(format!(r"^{prefix}\..+$"), value),
-                None => properties.insert(rule.key.into(), value),
-            };
+            if let Some(prefix) = rule.key.strip_suffix(".<name>") {
+                patterns.insert(format!(r"^{prefix}\..+$"), value);
+            } else if let Some(prefix) = rule.key.strip_suffix(".<number>") {
+                patterns.insert(format!(r"^{prefix}\.({NUMBER})$"), value);
+            } else {
+                properties.insert(rule.key.into(), value);
+            }
             if rule.need == Need::Required {
                 required.push(rule.key);
             }

@@ -84,7 +84,8 @@ pub(crate) enum Also {
 /// One key of a mapping.
 #[derive(Debug)]
 pub(crate) struct KeyRule {
-    /// As written; if it ends with `.<name>`, any name may stand there.
+    /// As written; if it ends with `.<name>`, any name may stand there; with `.<number>`, a number
+    /// of 16 bits in its one decimal form.
     pub(crate) key: &'static str,
     pub(crate) shape: &'static Shape,
     pub(crate) need: Need,
@@ -105,10 +106,14 @@ pub(crate) enum Need {
 impl KeyRule {
     /// Whether the key of a file is this one.
     pub(crate) fn is(&self, key: &str) -> bool {
-        match self.key.strip_suffix("<name>") {
-            Some(prefix) => key.len() > prefix.len() && key.starts_with(prefix),
-            None => key == self.key,
+        if let Some(prefix) = self.key.strip_suffix("<name>") {
+            return key.len() > prefix.len() && key.starts_with(prefix);
         }
+        let Some(prefix) = self.key.strip_suffix("<number>") else {
+            return key == self.key;
+        };
+        let number = key.strip_prefix(prefix).unwrap_or_default();
+        number.parse::<u16>().is_ok_and(|n| n.to_string() == number)
     }
 }
 

@@ -223,6 +223,13 @@ static ROUTE: Record = record(
         ),
         key("timeout", &TIME_OR_OFF, Default("15s"), "How long a client waits for its reply."),
         key(
+            "client_timeout",
+            &BOOL,
+            Default("false"),
+            "Lets a time-out that the request carries (Dubbo's attachment `timeout`, THeader's \
+             `client_timeout`) shorten `timeout`.",
+        ),
+        key(
             "request_headers",
             &Shape::Record(&HEADERS),
             Default("{}"),
@@ -301,6 +308,12 @@ static MATCH_KEYS: Record = record(
         key("method", &TEXT_MATCH, Absent("any"), "The method or command."),
         key("key", &TEXT_MATCH, Absent("any"), "The first key."),
         key("header.<name>", &TEXT_MATCH, Absent("any"), "A header."),
+        key(
+            "arg.<number>",
+            &TEXT_MATCH,
+            Absent("any"),
+            "An argument: Dubbo's and Redis's by place from 0, Thrift's by the field's id.",
+        ),
         key("protocol", &TEXT_MATCH, Absent("any"), "The codec's name."),
         key("listener", &TEXT_MATCH, Absent("any"), "The listener's name."),
         key(

@@ -8,7 +8,7 @@ use std::{
 
 use heptad_cluster::{Spec, Weighted};
 use heptad_config::{Action, Address, Cluster, Listener, Model, Problem, Span};
-use heptad_core::{Attr, Ctx, Want};
+use heptad_core::Ctx;
 use heptad_engine::{Limits, Links, Plan, Route, Target};
 use heptad_route::Table;
 
@@ -56,6 +56,7 @@ pub(crate) fn compile(
         };
         let route = Route::new(route.name.as_str(), target)
             .timeout(route.timeout)
+            .client_timeout(route.client_timeout)
             .hash_on(route.hash_on.clone())
             .headers(route.request_headers.clone(), route.response_headers.clone());
         routes.push(route);
@@ -65,18 +66,11 @@ pub(crate) fn compile(
         let span = listener.routes.get(error.rule).map_or(listener.span, |route| route.span);
         problem(span, &error)
     })?;
-    let mut want = table.want();
-    want.headers |= routes.iter().any(|route| matches!(route.hash_on, Some(Attr::Header(_))));
-    want.edits = routes
-        .iter()
-        .any(|route| !route.request_headers.is_empty() || !route.reply_headers.is_empty());
     let mut filters = Vec::new();
     for filter in &listener.filters {
         let made = registry.make_filter(&filter.name, filter.options.as_ref());
         let made = made.ok_or_else(|| at(format!("there is no filter {}", filter.name)))?;
         filters.push(made?);
-        // A filter may ask for anything.
-        want.headers = true;
     }
     let port = match &listener.listen {
         Address::Socket(address) => address.port(),
@@ -85,7 +79,7 @@ pub(crate) fn compile(
     };
     let plan = Plan::new(listener.name.as_str(), table, routes, compiled)
         .port(port)
-        .limits(limits(listener, want))
+        .limits(limits(listener))
         .filters(filters);
     let machines = codec.machines(listener.codec_options.as_ref())?;
     Ok(Compiled { plan: Arc::new(plan), machines })
@@ -152,10 +146,9 @@ fn fingerprint(cluster: &Cluster, codec: &str) -> u64 {
     hasher.finish()
 }
 
-fn limits(listener: &Listener, want: Want) -> Limits {
+fn limits(listener: &Listener) -> Limits {
     let limits = &listener.limits;
     let frames = Ctx::default()
-        .want(want)
         .max_frame(limits.max_frame.unwrap_or(0))
         .max_head(limits.max_head)
         .max_parts(limits.max_parts)
@@ -219,12 +212,14 @@ mod tests {
             let registry = Registry::standard();
             let model = registry.load("test", &text).expect("a good file");
             let compiled = compile(&registry, &model, &model.listeners[0]).expect("it compiles");
-            let want = compiled.plan.limits.frames.want;
+            let want = compiled.plan.want();
             (want.headers, want.edits)
         };
         assert_eq!(want("timeout: 1s"), (false, false));
         assert_eq!(want("match: { header.a: b }"), (true, false));
+        assert_eq!(want("match: { arg.0: b }"), (true, false));
         assert_eq!(want("hash_on: header.a"), (true, false));
+        assert_eq!(want("client_timeout: true"), (true, false));
         assert_eq!(want("request_headers: { set: { a: b } }"), (false, true));
     }
 }
