@@ -5,7 +5,7 @@ use std::sync::Arc;
 use heptad_core::{
     Accepted, Answer, Asked, Codec, Ctx, Fault, Flavour, Found, Greet, Kind, Meta, OptionsError,
     Outcome, Part, PartReply, Prelude, Question, Reason, Redirect, Rewrite, Side, Splice, Step,
-    Traits,
+    Traits, Unknown,
 };
 
 use crate::{
@@ -326,17 +326,25 @@ impl Codec for Redis {
         true
     }
 
-    fn keys(&self, conn: &Conn, meta: &Meta, _: Tag, frame: &[u8], each: &mut dyn FnMut(&[u8])) {
+    fn keys(
+        &self,
+        conn: &Conn,
+        meta: &Meta,
+        _: Tag,
+        frame: &[u8],
+        each: &mut dyn FnMut(&[u8]),
+    ) -> Result<(), Unknown> {
         let entry = self.entry(meta);
         if entry.keys.is_empty() {
-            if let Ok(Some(key)) = self.key(conn, meta, frame, &mut Vec::new()) {
+            if let Some(key) = self.key(conn, meta, frame, &mut Vec::new())? {
                 each(key);
             }
-            return;
+            return Ok(());
         }
         for (_, key) in key_args(entry, frame, argc(frame)) {
             each(&key.text);
         }
+        Ok(())
     }
 
     fn split(

@@ -29,6 +29,17 @@ pub enum Attr {
     SourcePrincipal,
     /// `destination.port`: the listener's port.
     DestinationPort,
+    /// `route`: the name of the route that was found. Only filters can ask: there is none before.
+    Route,
+    /// `cluster`: the name of the cluster that was chosen. As `route`.
+    Cluster,
+}
+
+impl Attr {
+    /// Whether it can be known only once the request has its route.
+    pub const fn is_routed(&self) -> bool {
+        matches!(self, Self::Route | Self::Cluster)
+    }
 }
 
 impl fmt::Display for Attr {
@@ -45,6 +56,8 @@ impl fmt::Display for Attr {
             Self::SourcePort => f.write_str("source.port"),
             Self::SourcePrincipal => f.write_str("source.principal"),
             Self::DestinationPort => f.write_str("destination.port"),
+            Self::Route => f.write_str("route"),
+            Self::Cluster => f.write_str("cluster"),
         }
     }
 }
@@ -79,6 +92,8 @@ impl FromStr for Attr {
             "source.port" => Self::SourcePort,
             "source.principal" => Self::SourcePrincipal,
             "destination.port" => Self::DestinationPort,
+            "route" => Self::Route,
+            "cluster" => Self::Cluster,
             _ => {
                 if let Some(name) = s.strip_prefix("header.").filter(|name| !name.is_empty()) {
                     return Ok(Self::Header(name.into()));

@@ -300,7 +300,8 @@ pub trait Codec: Clone + Send + Sync + Sized + 'static {
 
     // ---- defaulted: fan-out ----
 
-    /// Lists every key of a frame whose fan-out is `Same` or `Split`, in order.
+    /// Lists every key of a frame, in order. `Err(Unknown)` if it may touch others than those: rules
+    /// on keys must not be passed by.
     fn keys(
         &self,
         conn: &Self::Conn,
@@ -308,11 +309,12 @@ pub trait Codec: Clone + Send + Sync + Sized + 'static {
         tag: Self::Tag,
         frame: &[u8],
         each: &mut dyn FnMut(&[u8]),
-    ) {
+    ) -> Result<(), crate::Unknown> {
         let _ = tag;
-        if let Ok(Some(key)) = self.key(conn, meta, frame, &mut Vec::new()) {
+        if let Some(key) = self.key(conn, meta, frame, &mut Vec::new())? {
             each(key);
         }
+        Ok(())
     }
 
     /// Appends the request for the chosen keys of a `Split` frame.

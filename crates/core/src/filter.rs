@@ -1,8 +1,8 @@
 //! The plugin trait for a policy that applies to every protocol.
 
-use std::{borrow::Cow, fmt::Debug};
+use std::{borrow::Cow, fmt::Debug, time::Duration};
 
-use crate::{Attributes, Outcome, Reason, Time};
+use crate::{Attributes, HeaderEdit, Outcome, Reason, Time, Unknown, Want};
 
 /// A policy, built once from its options and shared by all workers.
 pub trait Filter: Debug + Send + Sync + 'static {
@@ -11,6 +11,25 @@ pub trait Filter: Debug + Send + Sync + 'static {
 
     /// The part of the filter that one worker owns. `seed` is this worker's randomness.
     fn worker(&self, seed: u64) -> Box<dyn FilterWorker>;
+
+    /// What it asks of frames and does to them, so that decoders look as far as they must. Unless
+    /// told: it may read anything and edits nothing.
+    fn want(&self) -> Want {
+        Want { headers: true, edits: false }
+    }
+
+    /// What the filter would do with a request, and which of its rules decides, for `explain`: a
+    /// few lines of text. Changes nothing and counts nothing.
+    fn explain(&self, request: &mut dyn Request) -> String {
+        let _ = request;
+        String::new()
+    }
+
+    /// Calls `each` with the name and the count of every kind of event that the filter counts by
+    /// itself, for metrics.
+    fn counters(&self, each: &mut dyn FnMut(&str, u64)) {
+        let _ = each;
+    }
 }
 
 /// A filter inside one worker: no locks, no I/O, no clock.
@@ -20,18 +39,18 @@ pub trait Filter: Debug + Send + Sync + 'static {
 /// which `request` was called.
 pub trait FilterWorker: Send {
     /// A request was decoded and routed and is not yet sent.
-    fn request(&mut self, now: Time, attributes: &mut dyn Attributes, scratch: &mut u64)
-    -> Verdict;
+    fn request(&mut self, now: Time, request: &mut dyn Request, scratch: &mut u64) -> Verdict;
 
-    /// The driver has performed what `Ask` asked for; `answer` is what it brought.
+    /// The driver has performed what `Ask` asked for, and `answer` is what it brought; or the time
+    /// of a `Wait` is over, and `answer` is empty.
     fn resumed(
         &mut self,
         now: Time,
         answer: &[u8],
-        attributes: &mut dyn Attributes,
+        request: &mut dyn Request,
         scratch: &mut u64,
     ) -> Verdict {
-        let _ = (now, answer, attributes, scratch);
+        let _ = (now, answer, request, scratch);
         Verdict::Pass
     }
 
@@ -40,10 +59,48 @@ pub trait FilterWorker: Send {
         let _ = (now, outcome, scratch);
     }
 
-    /// The request is over.
-    fn done(&mut self, now: Time, outcome: Outcome, reason: Reason, scratch: u64) {
-        let _ = (now, outcome, reason, scratch);
+    /// The request is over. Its bytes are gone: what a filter wants to tell of it must be
+    /// remembered in `request`.
+    fn done(&mut self, now: Time, end: &End<'_>, scratch: u64) {
+        let _ = (now, end, scratch);
     }
+}
+
+/// A request as a filter sees it.
+pub trait Request: Attributes {
+    /// Calls `each` with every key of the request, in order. `Err(Unknown)`: it may touch others
+    /// than those (a script, say); not the same as a request without keys.
+    fn keys(&mut self, each: &mut dyn FnMut(&[u8])) -> Result<(), Unknown>;
+
+    /// Changes a header of the request as it is sent, after the route's own edits. Protocols
+    /// without headers ignore it. Costs an allocation.
+    fn edit(&mut self, edit: HeaderEdit);
+}
+
+/// How a request ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct End<'a> {
+    /// What happened.
+    pub outcome: Outcome,
+    /// Which limit, fault or rule.
+    pub reason: Reason,
+    /// The protocol's own name of the error; empty if there is none.
+    pub code: &'a str,
+    /// The route's name; empty if none matched.
+    pub route: &'a str,
+    /// The cluster's name; empty if none was chosen.
+    pub cluster: &'a str,
+    /// Address of the endpoint that was asked last; empty if none was.
+    pub endpoint: &'a str,
+    /// Length of the request's frame, bytes.
+    pub request_bytes: u64,
+    /// Bytes written to the client.
+    pub reply_bytes: u64,
+    /// How often it was sent to an endpoint.
+    pub attempts: u32,
+    /// When it was decoded.
+    pub started: Time,
 }
 
 /// What a filter decides.
@@ -58,6 +115,8 @@ pub enum Verdict {
     Drop,
     /// The request waits until the driver has done this and called `resumed`.
     Ask(Ask),
+    /// The request waits this long; then `resumed` is called.
+    Wait(Duration),
 }
 
 /// An error answer.

@@ -22,7 +22,7 @@ pub use attr::{Attr, Attributes, Found, ParseAttrError, Unknown, Value};
 pub use chain::{Chain, Mark, Piece, SHARE_FROM};
 pub use codec::{Accepted, Asked, Codec, Greet, Prelude, Question, Redirect};
 pub use fault::Fault;
-pub use filter::{Ask, Filter, FilterWorker, Refusal, Verdict};
+pub use filter::{Ask, End, Filter, FilterWorker, Refusal, Request, Verdict};
 pub use meta::{Bind, FanOut, Kind, Lane, Meta, Span, Step};
 pub use options::{NoOptions, Options, OptionsError};
 pub use outcome::{Answer, Outcome, Reason};

@@ -8,7 +8,7 @@ use heptad_core::{
 };
 
 use crate::{
-    Engine, Event, SessionId, Target,
+    Engine, Event, SessionId, Stats, Target,
     arena::Key,
     exchange::{Exchange, Phase, is_control, text},
     plan::End,
@@ -46,6 +46,7 @@ impl<C: Codec> Engine<C> {
             chain: u32::try_from(self.chains.len().saturating_sub(1)).unwrap_or(0),
             scratch,
             filtered: 0,
+            edits: Vec::new(),
             reply_headers: None,
             request_headers: None,
             started: now,
@@ -110,9 +111,12 @@ impl<C: Codec> Engine<C> {
             session,
             plan: &self.plan,
             meta: &meta,
+            tag,
             frame,
+            place: None,
             scratch: &mut self.scratch,
             unknown: &mut self.stats.unknown_attributes,
+            edits: &mut x.edits,
         };
         let found = self.plan.table.find(&mut self.find, &mut view);
         let route = found.and_then(|at| self.plan.routes.get(at));
@@ -249,14 +253,18 @@ impl<C: Codec> Engine<C> {
             let Some(session) = self.sessions.get(x.session.0) else {
                 return false;
             };
+            let Stats { series, unknown_attributes, .. } = &mut self.stats;
             let mut view = View {
                 codec: &self.codec,
                 session,
                 plan: &self.plan,
                 meta: &x.meta,
+                tag: x.tag,
                 frame,
+                place: series.get(x.series as usize).map(|s| (&*s.route, &*s.cluster)),
                 scratch: &mut self.scratch,
-                unknown: &mut self.stats.unknown_attributes,
+                unknown: unknown_attributes,
+                edits: &mut x.edits,
             };
             let worker = self.chains.get_mut(chain).and_then(|c| c.workers.get_mut(at));
             let (Some(worker), Some(scratch)) = (worker, x.scratch.get_mut(at)) else {
@@ -281,6 +289,10 @@ impl<C: Codec> Engine<C> {
                 self.park(key, Phase::Asking(at), frame);
                 self.events.push_back(Event::Ask(key.to_bits(), ask));
             }
+            Verdict::Wait(time) => {
+                self.park(key, Phase::Asking(at), frame);
+                self.timers.at(now + time, Due::Wait(key));
+            }
             _ => self.end_silently(now, key, (Outcome::Denied, Reason::Filter)),
         }
         false
@@ -302,14 +314,18 @@ impl<C: Codec> Engine<C> {
         let Some(session) = self.sessions.get(id.0) else {
             return;
         };
+        let Stats { series, unknown_attributes, .. } = &mut self.stats;
         let mut view = View {
             codec: &self.codec,
             session,
             plan: &self.plan,
             meta: &x.meta,
+            tag: x.tag,
             frame: &frame,
+            place: series.get(x.series as usize).map(|s| (&*s.route, &*s.cluster)),
             scratch: &mut self.scratch,
-            unknown: &mut self.stats.unknown_attributes,
+            unknown: unknown_attributes,
+            edits: &mut x.edits,
         };
         let worker =
             self.chains.get_mut(x.chain as usize).and_then(|chain| chain.workers.get_mut(at));
@@ -325,6 +341,13 @@ impl<C: Codec> Engine<C> {
 
     /// The filters have passed: the session's state may change, and the codec may answer itself.
     fn accept(&mut self, now: Time, key: Key, frame: &[u8], shared: Option<&Bytes>) {
+        if let Some(x) = self.exchanges.get_mut(key)
+            && let Some(headers) = &x.request_headers
+            && !x.edits.is_empty()
+        {
+            // The route's come first.
+            x.edits.splice(0..0, headers.iter().cloned());
+        }
         if let Err(end) = self.one_endpoint(key, frame) {
             self.settle_end(now, key, end);
             return;
@@ -396,7 +419,7 @@ impl<C: Codec> Engine<C> {
         }
         let mut home = held.map(|h| h.endpoint);
         let mut crossed = false;
-        self.codec.keys(&s.conn, &x.meta, x.tag, frame, &mut |k| {
+        let _ = self.codec.keys(&s.conn, &x.meta, x.tag, frame, &mut |k| {
             let at = p.locate(k);
             crossed |= home.is_some() && at != home;
             home = home.or(at);

@@ -47,7 +47,7 @@ impl<C: Codec> Engine<C> {
             FanOut::Index => Some(self.codec.index(&meta, tag, frame, of).min(of - 1)),
             FanOut::Same | FanOut::Split => {
                 let mut first = None;
-                self.codec.keys(&s.conn, &meta, tag, frame, &mut |k| {
+                let _ = self.codec.keys(&s.conn, &meta, tag, frame, &mut |k| {
                     first = first.or_else(|| p.pick(now, Some(k)));
                 });
                 first.or_else(|| p.pick(now, None))
@@ -230,7 +230,7 @@ impl<C: Codec> Engine<C> {
         } else {
             let mut n = 0;
             let mut nobody = false;
-            self.codec.keys(&s.conn, &meta, tag, frame, &mut |k| {
+            let _ = self.codec.keys(&s.conn, &meta, tag, frame, &mut |k| {
                 match p.locate(k) {
                     Some(endpoint) => fan.part_for(endpoint).picks.push(n),
                     None => nobody = true,

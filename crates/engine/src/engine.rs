@@ -293,6 +293,7 @@ impl<C: Codec> Machine for Engine<C> {
         while let Some((at, due)) = self.timers.pop(now) {
             match due {
                 Due::Exchange(key) => self.expire(now, key),
+                Due::Wait(key) => self.resume_filter(now, key.to_bits(), &[]),
                 Due::Link(id) => self.look_at_link(now, at, id),
                 Due::Session(id) => self.look_at_session(now, id),
                 Due::Endpoint(pool, endpoint) => self.kicks.push_back((pool, endpoint)),
@@ -306,6 +307,9 @@ impl<C: Codec> Machine for Engine<C> {
         self.timers.next(|at, due| match due {
             Due::Exchange(key) => {
                 exchanges.get(*key).is_some_and(|x| x.phase != Phase::Settled && x.deadline <= at)
+            }
+            Due::Wait(key) => {
+                exchanges.get(*key).is_some_and(|x| matches!(x.phase, Phase::Asking(_)))
             }
             Due::Link(id) => links.get(id.0).is_some_and(|l| l.look == at),
             Due::Session(id) => sessions.get(id.0).is_some(),

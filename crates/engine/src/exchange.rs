@@ -24,6 +24,8 @@ pub(crate) struct Exchange<T> {
     pub(crate) scratch: Vec<u64>,
     /// Filters whose `request` was called.
     pub(crate) filtered: usize,
+    /// What filters want changed.
+    pub(crate) edits: Vec<HeaderEdit>,
     pub(crate) reply_headers: Option<Arc<[HeaderEdit]>>,
     pub(crate) request_headers: Option<Arc<[HeaderEdit]>>,
     pub(crate) started: Time,

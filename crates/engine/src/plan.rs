@@ -68,10 +68,12 @@ impl Plan {
     pub fn want(&self) -> Want {
         let behind = |attr: &Option<Attr>| matches!(attr, Some(Attr::Header(_) | Attr::Arg(_)));
         let mut want = self.table.want();
-        // A filter may ask for anything.
-        want.headers |= !self.filters.is_empty();
+        for asked in self.filters.iter().map(|filter| filter.want()) {
+            want.headers |= asked.headers;
+            want.edits |= asked.edits;
+        }
         want.headers |= self.routes.iter().any(|r| r.client_timeout || behind(&r.hash_on));
-        want.edits = self
+        want.edits |= self
             .routes
             .iter()
             .any(|r| !r.request_headers.is_empty() || !r.reply_headers.is_empty());

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use heptad_core::{
-    Answer, Bind, Chain, Codec, Fault, Kind, Meta, Outcome, Part, PartReply, Question, Reason,
-    Rewrite, Splice, Time,
+    Answer, Bind, Chain, Codec, FanOut, Fault, Kind, Meta, Outcome, Part, PartReply, Question,
+    Reason, Rewrite, Splice, Time,
 };
 
 use crate::{
@@ -77,8 +77,11 @@ impl<C: Codec> Engine<C> {
             return;
         };
         let headers = x.reply_headers.clone();
-        let whole = (x.of > 1 && request.fan_out == heptad_core::FanOut::Index)
-            .then_some(Part::new(x.endpoint, x.of, &[]));
+        let whole = (x.of > 1 && request.fan_out == FanOut::Index).then_some(Part::new(
+            x.endpoint,
+            x.of,
+            &[],
+        ));
         let by_id = !self.in_order();
         let end = (meta.outcome, Reason::None);
         self.settle(now, key, Some(link), end, code, |codec, from, conn, q, chain| {
@@ -255,14 +258,9 @@ impl<C: Codec> Engine<C> {
         if let Some(series) = self.stats.series.get_mut(x.series as usize) {
             series.in_flight = series.in_flight.saturating_sub(1);
         }
-        if let Some(chain) = self.chains.get_mut(x.chain as usize) {
-            chain.live = chain.live.saturating_sub(1);
-            for (worker, scratch) in chain.workers.iter_mut().zip(&x.scratch).take(x.filtered) {
-                worker.done(now, end.0, end.1, *scratch);
-            }
-        }
         let id = x.session;
         let Some(s) = self.sessions.get_mut(id.0) else {
+            self.filters_done(now, key, end, code, 0);
             self.exchanges.remove(key);
             return;
         };
@@ -288,12 +286,17 @@ impl<C: Codec> Engine<C> {
             }
         }
         recycle_frame(&mut self.spare_frames, &mut x.words);
+        let wrote = chain.len() - before;
         if front {
             s.out = chain;
         } else {
-            s.ahead += chain.len() - before;
+            s.ahead += wrote;
             x.ready = chain;
         }
+        self.filters_done(now, key, end, code, wrote);
+        let Some(s) = self.sessions.get_mut(id.0) else {
+            return;
+        };
         if broken {
             // The protocol cannot say it, so the connection must.
             s.closing = true;
@@ -309,6 +312,41 @@ impl<C: Codec> Engine<C> {
         }
         self.session_dirty(id);
         self.wake(id);
+    }
+
+    /// Tells the filters that an exchange is over.
+    fn filters_done(&mut self, now: Time, key: Key, end: End, code: u16, wrote: usize) {
+        let Self { exchanges, chains, stats, pools, .. } = self;
+        let Some(x) = exchanges.get(key) else {
+            return;
+        };
+        let Some(chain) = chains.get_mut(x.chain as usize) else {
+            return;
+        };
+        chain.live = chain.live.saturating_sub(1);
+        if x.filtered == 0 {
+            return;
+        }
+        let mut told = heptad_core::End::default();
+        (told.outcome, told.reason) = end;
+        told.code = stats.codes.get(usize::from(code)).map_or("", |code| code);
+        if let Some(series) = stats.series.get(x.series as usize) {
+            (told.route, told.cluster) = (&series.route, &series.cluster);
+        }
+        if x.sent
+            && x.meta.fan_out != FanOut::All
+            && let Some(pool) = x.pool.and_then(|at| pools.get(at))
+            && let Some(endpoint) = pool.endpoints.get(x.endpoint)
+        {
+            told.endpoint = &endpoint.address;
+        }
+        told.request_bytes = x.meta.len.into();
+        told.reply_bytes = wrote as u64;
+        told.attempts = u32::from(x.sent) + u32::from(x.redirects);
+        told.started = x.started;
+        for (worker, scratch) in chain.workers.iter_mut().zip(&x.scratch).take(x.filtered) {
+            worker.done(now, &told, *scratch);
+        }
     }
 
     /// A client that does not read is closed at its hard mark, for the others' sake.

@@ -137,7 +137,11 @@ impl<C: Codec> Engine<C> {
         let written: Result<u64, Fault> = match wire {
             None => Err(Fault::new(Outcome::Overloaded, Reason::Ids, "no free id")),
             Some(wire) => {
-                let headers = x.request_headers.as_deref().unwrap_or(&[]);
+                let headers = match &x.request_headers {
+                    _ if !x.edits.is_empty() => &x.edits,
+                    Some(headers) => &headers[..],
+                    None => &[],
+                };
                 let split = x.fan.is_some() && x.meta.fan_out == FanOut::Split;
                 let whole = (x.of > 1).then_some(Part::new(l.endpoint, x.of, &[]));
                 let many = matches!(x.meta.fan_out, FanOut::All | FanOut::Index);

@@ -1,6 +1,6 @@
-//! The attributes of one request, found in its frame when a rule or filter asks.
+//! A request as routes and filters see it: attributes, found in its frame when a rule asks.
 
-use heptad_core::{Attr, Attributes, Codec, Meta, Unknown, Value};
+use heptad_core::{Attr, Attributes, Codec, HeaderEdit, Meta, Request, Unknown, Value};
 
 use crate::{Plan, session::Session};
 
@@ -10,10 +10,15 @@ pub(crate) struct View<'a, C: Codec> {
     pub(crate) session: &'a Session<C>,
     pub(crate) plan: &'a Plan,
     pub(crate) meta: &'a Meta,
+    pub(crate) tag: C::Tag,
     pub(crate) frame: &'a [u8],
+    /// The route and cluster; none while they are looked for.
+    pub(crate) place: Option<(&'a str, &'a str)>,
     /// Where attributes that must be decoded are decoded to; kept by the engine.
     pub(crate) scratch: &'a mut Vec<u8>,
     pub(crate) unknown: &'a mut u64,
+    /// What filters want changed.
+    pub(crate) edits: &'a mut Vec<HeaderEdit>,
 }
 
 impl<C: Codec> Attributes for View<'_, C> {
@@ -28,12 +33,28 @@ impl<C: Codec> Attributes for View<'_, C> {
             Attr::Key => codec.key(conn, meta, frame, scratch),
             Attr::Header(name) => codec.header(conn, meta, frame, name, scratch),
             Attr::Arg(n) => codec.arg(conn, meta, frame, *n, scratch),
+            Attr::Route => return Ok(self.place.map(|(route, _)| Value::Bytes(route.as_bytes()))),
+            Attr::Cluster => return Ok(self.place.map(|(_, name)| Value::Bytes(name.as_bytes()))),
             _ => return known(self.session, self.plan, attr),
         };
         if read.is_err() {
             *self.unknown += 1;
         }
         Ok(read?.map(Value::Bytes))
+    }
+}
+
+impl<C: Codec> Request for View<'_, C> {
+    fn keys(&mut self, each: &mut dyn FnMut(&[u8])) -> Result<(), Unknown> {
+        let found = self.codec.keys(&self.session.conn, self.meta, self.tag, self.frame, each);
+        if found.is_err() {
+            *self.unknown += 1;
+        }
+        found
+    }
+
+    fn edit(&mut self, edit: HeaderEdit) {
+        self.edits.push(edit);
     }
 }
 

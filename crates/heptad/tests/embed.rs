@@ -14,7 +14,7 @@ use std::{
 use heptad::{
     Heptad, Registry, Running, StartError,
     core::{
-        Attr, Attributes, Filter, FilterWorker, NoOptions, OptionsError, Outcome, Refusal, Time,
+        Attr, Filter, FilterWorker, NoOptions, OptionsError, Outcome, Refusal, Request, Time,
         Value, Verdict,
     },
 };
@@ -36,7 +36,7 @@ impl Filter for Refuse {
 }
 
 impl FilterWorker for Refuse {
-    fn request(&mut self, _: Time, asked: &mut dyn Attributes, _: &mut u64) -> Verdict {
+    fn request(&mut self, _: Time, asked: &mut dyn Request, _: &mut u64) -> Verdict {
         self.seen.fetch_add(1, Ordering::Relaxed);
         match asked.attr(&Attr::Method) {
             Ok(Some(Value::Bytes(b"APPEND"))) => {

@@ -9,7 +9,7 @@ use std::{
 use awesomerpc::AwesomeRpc;
 use heptad_cluster::Balance;
 use heptad_core::{
-    Ask, Attr, Attributes, Filter, FilterWorker, Outcome, Reason, Refusal, Time, Value, Verdict,
+    Ask, Attr, Filter, FilterWorker, Outcome, Reason, Refusal, Request, Time, Value, Verdict,
 };
 use heptad_engine::Links;
 use heptad_redis::Redis;
@@ -44,7 +44,7 @@ impl Filter for Judges {
 struct Worker(Arc<Judge>);
 
 impl FilterWorker for Worker {
-    fn request(&mut self, _: Time, attrs: &mut dyn Attributes, scratch: &mut u64) -> Verdict {
+    fn request(&mut self, _: Time, attrs: &mut dyn Request, scratch: &mut u64) -> Verdict {
         *scratch += 1;
         self.0.requests.fetch_add(1, Ordering::Relaxed);
         let method = match attrs.attr(&Attr::Method) {
@@ -64,14 +64,14 @@ impl FilterWorker for Worker {
         }
     }
 
-    fn resumed(&mut self, _: Time, answer: &[u8], _: &mut dyn Attributes, _: &mut u64) -> Verdict {
+    fn resumed(&mut self, _: Time, answer: &[u8], _: &mut dyn Request, _: &mut u64) -> Verdict {
         if answer == b"no" {
             return Verdict::Refuse(Refusal::new(Outcome::Denied, "the judge said no"));
         }
         Verdict::Pass
     }
 
-    fn done(&mut self, _: Time, _: Outcome, _: Reason, scratch: u64) {
+    fn done(&mut self, _: Time, _: &heptad_core::End<'_>, scratch: u64) {
         assert_eq!(scratch, 1, "each request has its own memory");
         self.0.done.fetch_add(1, Ordering::Relaxed);
     }
