@@ -143,6 +143,12 @@ impl Cross {
                 "join nested `any` and `all`",
             );
         }
+        if let Some(node) = route.get("mirror")
+            && let name = node.get("to").unwrap_or(node)
+            && let Some(text) = name.text()
+        {
+            self.points(text, name.span, clusters);
+        }
         let Some(to) = route.get("to") else { return };
         if let Some(name) = to.text() {
             return self.points(name, to.span, clusters);

@@ -28,7 +28,8 @@ mod suggest;
 mod table;
 
 pub use model::{
-    Action, Address, Admin, Cluster, Filter, Limits, Links, Listener, Log, Model, Route, Share,
+    Action, Address, Admin, Cluster, Compare, Filter, Limits, Links, Listener, Log, Mirror, Model,
+    Route, Share,
 };
 pub use node::Node;
 pub use plugins::{OptionsRule, Plugins};

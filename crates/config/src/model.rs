@@ -125,6 +125,8 @@ pub struct Route {
     pub timeout: Option<Duration>,
     /// Whether a time-out that the request carries shortens `timeout`.
     pub client_timeout: bool,
+    /// Where copies of its requests go.
+    pub mirror: Option<Mirror>,
     /// Edits of request headers.
     pub request_headers: Vec<HeaderEdit>,
     /// Edits of reply headers.
@@ -133,6 +135,30 @@ pub struct Route {
     pub hash_on: Option<Attr>,
     /// Where the file names it.
     pub span: Span,
+}
+
+/// Where copies of requests go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Mirror {
+    /// Place in [`Model::clusters`].
+    pub cluster: usize,
+    /// How many of a hundred requests are copied.
+    pub percent: u32,
+    /// What is done with the copies' replies: `none`, `outcome` or `bytes`.
+    pub compare: Compare,
+}
+
+/// What is done with the reply to a copy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(clippy::exhaustive_enums, reason = "a caller must know what to do with each kind")]
+pub enum Compare {
+    /// It is dropped.
+    None,
+    /// Its outcome and code are compared with the original's.
+    Outcome,
+    /// As `Outcome`, and the bytes too.
+    Bytes,
 }
 
 /// Where the requests of a route go.

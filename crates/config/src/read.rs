@@ -9,8 +9,8 @@ use heptad_core::{HeaderEdit, Outcome};
 use heptad_route::Expr;
 
 use crate::{
-    Action, Address, Admin, Cluster, Filter, Limits, Links, Listener, Log, Model, Node, Plugins,
-    Route, Share, check, matches, node::Value, scalar,
+    Action, Address, Admin, Cluster, Compare, Filter, Limits, Links, Listener, Log, Mirror, Model,
+    Node, Plugins, Route, Share, check, matches, node::Value, scalar,
 };
 
 /// A whole file.
@@ -106,6 +106,10 @@ fn route(node: &Node, clusters: &HashMap<&str, usize>) -> Option<Route> {
             None => Action::To(to(node.get("to")?, clusters)?),
         },
         timeout: or(node, "timeout", Some(Duration::from_secs(15)), time_or_off)?,
+        mirror: match node.get("mirror") {
+            Some(node) => Some(mirror(node, clusters)?),
+            None => None,
+        },
         client_timeout: or(node, "client_timeout", false, truth)?,
         request_headers: or(node, "request_headers", Vec::new(), headers)?,
         response_headers: or(node, "response_headers", Vec::new(), headers)?,
@@ -125,6 +129,21 @@ fn to(node: &Node, clusters: &HashMap<&str, usize>) -> Option<Vec<Share>> {
         Some(Share { cluster, weight })
     };
     node.entries().iter().map(share).collect()
+}
+
+fn mirror(node: &Node, clusters: &HashMap<&str, usize>) -> Option<Mirror> {
+    let name = node.get("to").unwrap_or(node);
+    let compare = |node: &Node| match node.text()? {
+        "none" => Some(Compare::None),
+        "outcome" => Some(Compare::Outcome),
+        "bytes" => Some(Compare::Bytes),
+        _ => None,
+    };
+    Some(Mirror {
+        cluster: *clusters.get(name.text()?)?,
+        percent: or(node, "percent", 100, number)?,
+        compare: or(node, "compare", Compare::None, compare)?,
+    })
 }
 
 fn answer(node: &Node) -> Option<Action> {

@@ -230,6 +230,15 @@ static ROUTE: Record = record(
              `client_timeout`) shorten `timeout`.",
         ),
         key(
+            "mirror",
+            &Shape::Either(
+                &[Shape::Name, Shape::Record(&MIRROR)],
+                "the name of a cluster, or a mapping with `to`",
+            ),
+            Absent("nothing is copied"),
+            "Sends copies of requests to another cluster; nobody waits for their replies.",
+        ),
+        key(
             "request_headers",
             &Shape::Record(&HEADERS),
             Default("{}"),
@@ -245,6 +254,22 @@ static ROUTE: Record = record(
         ),
     ],
     Also::OneOf(&["to", "answer"], None),
+);
+
+static MIRROR: Record = record(
+    "a mirror",
+    &[
+        key("to", &Shape::Name, Required, "The cluster that copies go to."),
+        key("percent", &Shape::Whole(1, 100), Default("100"), "How many of a hundred are copied."),
+        key(
+            "compare",
+            &Shape::Word(|| vec!["none", "outcome", "bytes"]),
+            Default("none"),
+            "What is done with a copy's reply: nothing, or its outcome and code, or its bytes too, \
+             are compared with the original's and counted.",
+        ),
+    ],
+    Also::Nothing,
 );
 
 static ANSWER: Record = record(

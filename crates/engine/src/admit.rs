@@ -47,6 +47,9 @@ impl<C: Codec> Engine<C> {
             scratch,
             filtered: 0,
             edits: Vec::new(),
+            mirror: None,
+            copied: None,
+            digest: 0,
             reply_headers: None,
             request_headers: None,
             started: now,
@@ -144,6 +147,11 @@ impl<C: Codec> Engine<C> {
             Target::Answer(_) | Target::Refuse(..) => None,
         };
         x.pool = at.and_then(|at| self.pool_of.get(at)).copied();
+        x.mirror = route.mirror.filter(|mirror| self.rng.u32(0..100) < mirror.percent);
+        if let Some(mirror) = &mut x.mirror {
+            // From here on by pool: the plan may change before the request is sent.
+            mirror.cluster = self.pool_of.get(mirror.cluster).copied().unwrap_or(usize::MAX);
+        }
         if !route.request_headers.is_empty() {
             x.request_headers = Some(route.request_headers.clone());
         }
@@ -384,6 +392,7 @@ impl<C: Codec> Engine<C> {
                     // Only a login comes here without a route, and this one wants an endpoint.
                     self.settle_end(now, key, (Outcome::NoRoute, Reason::None));
                 } else {
+                    self.copy(now, key, frame, shared);
                     self.dispatch(now, key, frame, shared);
                 }
             }

@@ -21,6 +21,8 @@ pub(crate) struct Attempt<T> {
 pub(crate) enum Role {
     /// A part of an exchange.
     Part { session: SessionId, exchange: Key, part: u32 },
+    /// A copy of a request.
+    Copy { copy: Key },
     /// Bytes ahead of a frame: the reply is swallowed.
     Prelude,
     /// A heartbeat of our own.
@@ -169,10 +171,13 @@ impl<T: Copy> Calls<T> {
         }
     }
 
-    /// The attempt of a part of an exchange, wherever it is.
-    pub(crate) fn find(&mut self, exchange: Key, id: u64) -> Option<&mut Attempt<T>> {
-        let ours =
-            |a: &&mut Attempt<T>| matches!(a.role, Role::Part { exchange: e, .. } if e == exchange);
+    /// The attempt whose role is `ours`, wherever it is.
+    pub(crate) fn find(
+        &mut self,
+        id: u64,
+        ours: impl Fn(&Role) -> bool,
+    ) -> Option<&mut Attempt<T>> {
+        let ours = |a: &&mut Attempt<T>| ours(&a.role);
         let slot = self.slot(id);
         match self {
             // A client that gave up is usually among the youngest.

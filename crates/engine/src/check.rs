@@ -7,7 +7,7 @@ use heptad_core::Codec;
 use crate::{
     Engine, LinkId, SessionId,
     calls::Role,
-    exchange::Phase,
+    exchange::{JobOf, Phase},
     link::{LinkState, Usage},
 };
 
@@ -31,7 +31,9 @@ impl<C: Codec> Engine<C> {
                 }
             }
             for job in &link.jobs {
-                if let Some(x) = self.exchanges.get(job.exchange) {
+                if let JobOf::Part(key, _) = job.of
+                    && let Some(x) = self.exchanges.get(key)
+                {
                     *attempts.entry(x.session).or_default() += 1;
                 }
             }

@@ -115,7 +115,7 @@ impl<C: Codec> Engine<C> {
         e.slot(flavour, self.slot_number(pool, id))
     }
 
-    fn shared_link(
+    pub(crate) fn shared_link(
         &mut self,
         now: Time,
         pool: usize,
@@ -137,7 +137,7 @@ impl<C: Codec> Engine<C> {
         Ok(link)
     }
 
-    fn own_link(
+    pub(crate) fn own_link(
         &mut self,
         now: Time,
         pool: usize,

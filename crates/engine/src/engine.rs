@@ -13,6 +13,7 @@ use heptad_route::Scratch;
 use crate::{
     ConnId, EndpointRow, Event, Limits, LinkId, Lost, Machine, Peer, Plan, SessionId, Stats,
     arena::{Arena, Key},
+    copies::Copied,
     exchange::{Exchange, Fan, Phase},
     leftovers::Leftovers,
     link::{Link, LinkState},
@@ -37,6 +38,7 @@ pub struct Engine<C: Codec> {
     pub(crate) sessions: Arena<Session<C>>,
     pub(crate) links: Arena<Link<C>>,
     pub(crate) exchanges: Arena<Exchange<C::Tag>>,
+    pub(crate) copies: Arena<Copied<C::Tag>>,
     pub(crate) pools: Vec<Pool>,
     pub(crate) upstream: C::Upstream,
     /// Filter chains: the last one is the plan's, older ones live until their requests ended.
@@ -90,6 +92,7 @@ impl<C: Codec> Engine<C> {
             sessions: Arena::default(),
             links: Arena::default(),
             exchanges: Arena::default(),
+            copies: Arena::default(),
             pools: Vec::new(),
             upstream: C::Upstream::default(),
             chains: Vec::new(),
@@ -293,6 +296,7 @@ impl<C: Codec> Machine for Engine<C> {
         while let Some((at, due)) = self.timers.pop(now) {
             match due {
                 Due::Exchange(key) => self.expire(now, key),
+                Due::Copy(key) => self.copy_expired(now, key),
                 Due::Wait(key) => self.resume_filter(now, key.to_bits(), &[]),
                 Due::Link(id) => self.look_at_link(now, at, id),
                 Due::Session(id) => self.look_at_session(now, id),
@@ -303,11 +307,12 @@ impl<C: Codec> Machine for Engine<C> {
     }
 
     fn next_timeout(&mut self) -> Option<Time> {
-        let Self { exchanges, links, sessions, .. } = self;
+        let Self { exchanges, copies, links, sessions, .. } = self;
         self.timers.next(|at, due| match due {
             Due::Exchange(key) => {
                 exchanges.get(*key).is_some_and(|x| x.phase != Phase::Settled && x.deadline <= at)
             }
+            Due::Copy(key) => copies.get(*key).is_some(),
             Due::Wait(key) => {
                 exchanges.get(*key).is_some_and(|x| matches!(x.phase, Phase::Asking(_)))
             }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use heptad_core::{Chain, HeaderEdit, Kind, Meta, Outcome, Reason, Time};
 
 use crate::{
+    Mirror,
     arena::Key,
     machine::{LinkId, SessionId},
 };
@@ -50,6 +51,11 @@ pub(crate) struct Exchange<T> {
     /// How often it was, and what goes right ahead of it the next time.
     pub(crate) redirects: u8,
     pub(crate) ahead: (&'static [u8], u32),
+    /// Where a copy of it goes (the cluster is a pool's number here), and the copy that is on its way.
+    pub(crate) mirror: Option<Mirror>,
+    pub(crate) copied: Option<Key>,
+    /// A digest of its reply, where the copy's is compared by bytes.
+    pub(crate) digest: u64,
     /// The finished reply, while it waits for its turn.
     pub(crate) ready: Chain,
     /// Where it is in an unordered session's list.
@@ -134,9 +140,17 @@ impl Fan {
 /// A frame for a link that is not ready yet.
 #[derive(Debug)]
 pub(crate) struct Job {
-    pub(crate) exchange: Key,
-    pub(crate) part: u32,
+    pub(crate) of: JobOf,
     pub(crate) frame: Vec<u8>,
+}
+
+/// Whose frame waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum JobOf {
+    /// A part of an exchange.
+    Part(Key, u32),
+    /// A copy.
+    Copy(Key),
 }
 
 /// Whether a frame is a barrier by its kind.

@@ -11,6 +11,7 @@ mod arena;
 mod calls;
 mod check;
 mod choose;
+mod copies;
 mod dispatch;
 mod engine;
 mod exchange;
@@ -32,5 +33,7 @@ mod view;
 
 pub use engine::Engine;
 pub use machine::{ConnId, EndpointRow, Event, LinkId, Lost, Machine, Peer, SessionId};
-pub use plan::{Cluster, Limits, Links, Plan, Route, Target};
-pub use stats::{Count, Histogram, MethodSeries, Series, Stats};
+pub use plan::{Cluster, Compare, Limits, Links, Mirror, Plan, Route, Target};
+pub use stats::{
+    Count, Difference, Histogram, MethodSeries, MirrorSeries, Mirrors, Seen, Series, Stats,
+};

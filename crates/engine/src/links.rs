@@ -10,8 +10,10 @@ use crate::{
     ConnId, Engine, Event, LinkId, SessionId,
     arena::Key,
     calls::{Attempt, Calls, Outstanding, Role},
+    exchange::JobOf,
     link::{Link, LinkState, Usage},
     plan::End,
+    stats::Seen,
     timers::Due,
 };
 
@@ -267,6 +269,15 @@ impl<C: Codec> Engine<C> {
             }
             self.wake(session);
         }
+        if let Role::Copy { copy } = attempt.role {
+            if attempt.orphaned.is_some()
+                && let Some(l) = self.links.get_mut(id.0)
+            {
+                l.orphans = l.orphans.saturating_sub(1);
+                self.stats.late_replies += 1;
+            }
+            self.copy_replied(id, copy, meta, frame);
+        }
         if let Some(l) = self.links.get(id.0)
             && l.prepared
             && l.calls.is_empty()
@@ -459,17 +470,26 @@ impl<C: Codec> Engine<C> {
             self.timers.at(at, Due::Endpoint(pool, endpoint));
         }
         for attempt in l.calls.iter() {
-            if let Role::Part { session, exchange, part } = attempt.role {
-                self.session_left(session, id);
-                if attempt.orphaned.is_none() {
-                    self.fail_part(now, exchange, part, end);
+            match attempt.role {
+                Role::Part { session, exchange, part } => {
+                    self.session_left(session, id);
+                    if attempt.orphaned.is_none() {
+                        self.fail_part(now, exchange, part, end);
+                    }
                 }
+                Role::Copy { copy } => self.copy_ended(copy, Seen::new(end.0, 0)),
+                Role::Prelude | Role::Ping => {}
             }
         }
         for job in l.jobs {
             self.buffered = self.buffered.saturating_sub(job.frame.len());
-            self.left_link(job.exchange, id);
-            self.fail_part(now, job.exchange, job.part, end);
+            match job.of {
+                JobOf::Part(key, part) => {
+                    self.left_link(key, id);
+                    self.fail_part(now, key, part, end);
+                }
+                JobOf::Copy(copy) => self.copy_ended(copy, Seen::new(end.0, 0)),
+            }
         }
         // What a session kept on a link of its own is lost with it, and the client must know.
         if let Usage::Own(session, Some(_)) = l.usage

@@ -97,6 +97,8 @@ pub struct Route {
     /// The attribute whose value decides among weighted clusters and feeds hashing balancers;
     /// `None`: the key for balancers, and chance for weights.
     pub hash_on: Option<Attr>,
+    /// Where copies of its requests go.
+    pub mirror: Option<Mirror>,
     /// Edits of request headers.
     pub request_headers: Arc<[HeaderEdit]>,
     /// Edits of reply headers.
@@ -114,6 +116,7 @@ impl Route {
             target,
             timeout: Some(Self::TIMEOUT),
             client_timeout: false,
+            mirror: None,
             hash_on: None,
             request_headers: Arc::from([]),
             reply_headers: Arc::from([]),
@@ -138,12 +141,71 @@ impl Route {
         self
     }
 
+    /// Sets [`Route::mirror`].
+    pub fn mirror(mut self, mirror: Option<Mirror>) -> Self {
+        self.mirror = mirror;
+        self
+    }
+
     /// Sets the header edits of requests and replies.
     pub fn headers(mut self, request: Vec<HeaderEdit>, reply: Vec<HeaderEdit>) -> Self {
         self.request_headers = request.into();
         self.reply_headers = reply.into();
         self
     }
+}
+
+/// Where copies of requests go. A copy is sent beside its request and never waited for; what would
+/// have to wait for a link or does not go over any link is not copied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Mirror {
+    /// Index in [`Plan::clusters`].
+    pub cluster: usize,
+    /// How many of a hundred requests are copied.
+    pub percent: u32,
+    /// What is done with the replies.
+    pub compare: Compare,
+    /// How long the reply to a copy is waited for.
+    pub timeout: Duration,
+}
+
+impl Mirror {
+    /// Copies of all requests whose replies are dropped.
+    pub const fn new(cluster: usize) -> Self {
+        Self { cluster, percent: 100, compare: Compare::None, timeout: Route::TIMEOUT }
+    }
+
+    /// Sets [`Mirror::percent`].
+    pub const fn percent(mut self, percent: u32) -> Self {
+        self.percent = percent;
+        self
+    }
+
+    /// Sets [`Mirror::compare`].
+    pub const fn compare(mut self, compare: Compare) -> Self {
+        self.compare = compare;
+        self
+    }
+
+    /// Sets [`Mirror::timeout`].
+    pub const fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+}
+
+/// What is done with the reply to a copy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Compare {
+    /// It is dropped.
+    #[default]
+    None,
+    /// Its outcome and code are compared with the original's.
+    Outcome,
+    /// As `Outcome`, and the bytes of the replies too.
+    Bytes,
 }
 
 /// Where requests go.

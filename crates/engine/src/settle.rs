@@ -7,7 +7,7 @@ use heptad_core::{
 };
 
 use crate::{
-    Engine, SessionId,
+    Compare, Engine, SessionId,
     arena::Key,
     exchange::{Fan, FanPart, PartState, Phase, is_control, text},
     machine::LinkId,
@@ -73,6 +73,15 @@ impl<C: Codec> Engine<C> {
         } else {
             self.stats.code(self.codec.code_name(meta, frame))
         };
+        if let Some(x) = self.exchanges.get(key)
+            && x.copied.is_some()
+            && x.mirror.is_some_and(|mirror| mirror.compare == Compare::Bytes)
+        {
+            let digest = self.digest(link, id, meta, tag, request.id, frame);
+            if let Some(x) = self.exchanges.get_mut(key) {
+                x.digest = digest;
+            }
+        }
         let Some(x) = self.exchanges.get(key) else {
             return;
         };
@@ -259,6 +268,12 @@ impl<C: Codec> Engine<C> {
             series.in_flight = series.in_flight.saturating_sub(1);
         }
         let id = x.session;
+        if x.copied.is_some() {
+            self.tell_copy(key, end.0, code);
+        }
+        let Some(x) = self.exchanges.get_mut(key) else {
+            return;
+        };
         let Some(s) = self.sessions.get_mut(id.0) else {
             self.filters_done(now, key, end, code, 0);
             self.exchanges.remove(key);

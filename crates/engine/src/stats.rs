@@ -1,7 +1,11 @@
 //! What one engine counted: plain cells of one worker, read when scraped and summed across workers
 //! by whoever scrapes.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 
 use foldhash::fast::FixedState;
 use heptad_core::{Outcome, Reason};
@@ -17,6 +21,8 @@ pub struct Stats {
     pub methods: Vec<MethodSeries>,
     /// Codes by number used in [`Count::code`]; 0 is the empty code.
     pub codes: Vec<Arc<str>>,
+    /// What became of copies.
+    pub mirrors: Mirrors,
     /// Sessions that were opened.
     pub sessions_opened: u64,
     /// Sessions open now.
@@ -218,6 +224,99 @@ fn bump(cells: &mut Vec<(Outcome, Reason, u64)>, (outcome, reason): (Outcome, Re
 impl MethodSeries {
     fn new(service: &str, method: &str) -> Self {
         Self { service: service.into(), method: method.into(), outcomes: [0; Outcome::ALL.len()] }
+    }
+}
+
+/// Copies of requests by route and cluster, and the latest replies that were not alike.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Mirrors {
+    /// By route and cluster.
+    pub series: Vec<MirrorSeries>,
+    /// At most [`Mirrors::SAMPLES`], the latest last.
+    pub samples: VecDeque<Difference>,
+}
+
+/// Copies of one route's requests to one cluster.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MirrorSeries {
+    /// The route's name.
+    pub route: Arc<str>,
+    /// The cluster's name.
+    pub cluster: Arc<str>,
+    /// Copies that were sent.
+    pub sent: u64,
+    /// Copies for which there was no room or no endpoint.
+    pub dropped: u64,
+    /// Pairs of replies that were alike.
+    pub same: u64,
+    /// Pairs that were not.
+    pub different: u64,
+}
+
+/// What came of the original or of its copy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Seen {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// As [`Count::code`].
+    pub code: u16,
+    /// A digest of the reply's bytes where they are compared, else 0.
+    pub bytes: u64,
+}
+
+impl Seen {
+    pub(crate) const fn new(outcome: Outcome, code: u16) -> Self {
+        Self { outcome, code, bytes: 0 }
+    }
+}
+
+/// Two replies that were not alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Difference {
+    /// Index in [`Mirrors::series`].
+    pub series: usize,
+    /// Index in [`Stats::methods`].
+    pub method: u32,
+    /// The original's.
+    pub original: Seen,
+    /// The copy's.
+    pub copy: Seen,
+}
+
+impl Difference {
+    pub(crate) const fn new(series: usize, method: u32, original: Seen, copy: Seen) -> Self {
+        Self { series, method, original, copy }
+    }
+}
+
+impl Mirrors {
+    /// Most samples kept.
+    pub const SAMPLES: usize = 16;
+
+    /// The place of a route's counters.
+    pub(crate) fn place(&mut self, route: &Arc<str>, cluster: &Arc<str>) -> usize {
+        let at = self.series.iter().position(|s| s.route == *route && s.cluster == *cluster);
+        at.unwrap_or_else(|| {
+            let (route, cluster) = (route.clone(), cluster.clone());
+            self.series.push(MirrorSeries { route, cluster, ..MirrorSeries::default() });
+            self.series.len() - 1
+        })
+    }
+
+    /// The counters at a place.
+    pub(crate) fn of(&mut self, place: usize) -> &mut MirrorSeries {
+        &mut self.series[place]
+    }
+
+    pub(crate) fn sample(&mut self, difference: Difference) {
+        if self.samples.len() >= Self::SAMPLES {
+            self.samples.pop_front();
+        }
+        self.samples.push_back(difference);
     }
 }
 

@@ -18,6 +18,8 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Due {
     Exchange(Key),
+    /// A copy's reply is late.
+    Copy(Key),
     /// A filter's wait is over.
     Wait(Key),
     Link(LinkId),

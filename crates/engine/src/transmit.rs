@@ -7,7 +7,7 @@ use crate::{
     Engine, LinkId, SessionId,
     arena::Key,
     calls::{Attempt, Role},
-    exchange::{Job, Phase},
+    exchange::{Job, JobOf, Phase},
     link::{LinkState, Usage},
 };
 
@@ -43,7 +43,7 @@ impl<C: Codec> Engine<C> {
             let frame = frame.to_vec();
             self.buffered += frame.len();
             let dialing = l.state != LinkState::Ready;
-            l.jobs.push_back(Job { exchange: key, part, frame });
+            l.jobs.push_back(Job { of: JobOf::Part(key, part), frame });
             if dialing && let Some(x) = self.exchanges.get_mut(key) {
                 x.phase = Phase::Dialing;
             }
@@ -74,17 +74,25 @@ impl<C: Codec> Engine<C> {
                 return;
             };
             self.buffered = self.buffered.saturating_sub(job.frame.len());
-            let Some(x) = self.exchanges.get_mut(job.exchange) else {
-                continue;
-            };
-            if x.phase != Phase::Settled {
-                x.phase = Phase::Sent;
-                let id = x.session;
-                self.write(now, job.exchange, job.part, link, &job.frame, None);
-                self.wake(id);
-                if self.links.get(link.0).is_some_and(|l| l.prepared) {
-                    return;
+            match job.of {
+                JobOf::Part(key, part) => {
+                    let Some(x) = self.exchanges.get_mut(key) else {
+                        continue;
+                    };
+                    if x.phase == Phase::Settled {
+                        continue;
+                    }
+                    x.phase = Phase::Sent;
+                    let id = x.session;
+                    self.write(now, key, part, link, &job.frame, None);
+                    self.wake(id);
                 }
+                JobOf::Copy(key) => {
+                    self.write_copy(now, key, link, &job.frame, None);
+                }
+            }
+            if self.links.get(link.0).is_some_and(|l| l.prepared) {
+                return;
             }
         }
     }
@@ -118,7 +126,7 @@ impl<C: Codec> Engine<C> {
                 l.prepared = true;
                 let frame = frame.to_vec();
                 self.buffered += frame.len();
-                l.jobs.push_front(Job { exchange: key, part, frame });
+                l.jobs.push_front(Job { of: JobOf::Part(key, part), frame });
                 self.place(key, part, link, 0);
                 return self.link_dirty(link);
             }

@@ -6,6 +6,7 @@ use crate::{
     Engine, LinkId,
     arena::Key,
     calls::{Attempt, Role},
+    exchange::JobOf,
     link::{LinkState, Usage},
     timers::Due,
 };
@@ -43,7 +44,8 @@ impl<C: Codec> Engine<C> {
             return;
         };
         // A frame that has not been sent need not be.
-        if let Some(at) = l.jobs.iter().position(|j| j.exchange == key) {
+        if let Some(at) = l.jobs.iter().position(|j| matches!(j.of, JobOf::Part(k, _) if k == key))
+        {
             l.prepared &= at != 0;
             if let Some(job) = l.jobs.remove(at) {
                 self.buffered = self.buffered.saturating_sub(job.frame.len());
@@ -51,7 +53,8 @@ impl<C: Codec> Engine<C> {
             self.left_link(key, link);
             return self.free_link(now, link);
         }
-        let Some(attempt) = l.calls.find(key, wire) else {
+        let ours = |role: &Role| matches!(role, Role::Part { exchange, .. } if *exchange == key);
+        let Some(attempt) = l.calls.find(wire, ours) else {
             return;
         };
         if attempt.orphaned.is_some() {
@@ -59,10 +62,18 @@ impl<C: Codec> Engine<C> {
         }
         attempt.orphaned = Some(now);
         let tag = attempt.tag;
+        self.orphaned(now, link, wire, tag);
+    }
+
+    /// Nobody waits any more for the reply to an attempt of a link.
+    pub(crate) fn orphaned(&mut self, now: Time, link: LinkId, wire: u64, tag: C::Tag) {
+        let Some(l) = self.links.get_mut(link.0) else {
+            return;
+        };
         l.orphans += 1;
         let alone = l.calls.iter().all(|a| {
             // Heartbeats and preludes are for nobody.
-            a.orphaned.is_some() || !matches!(a.role, Role::Part { .. })
+            a.orphaned.is_some() || !matches!(a.role, Role::Part { .. } | Role::Copy { .. })
         });
         if matches!(l.usage, Usage::Own(_, None)) && alone {
             // Nobody else is on it: its end tells the endpoint so.

@@ -48,6 +48,7 @@ GET  /ready                 200 when listening, 503 when draining
 GET  /live                  200 when the process lives
 GET  /config                the configuration in use, secrets left out (?format=json)
 GET  /clusters              endpoints and their state (?format=json)
+GET  /mirrors               latest replies to copies that were not like the original's (?format=json)
 PUT  /log?level=LEVEL       off, error, warn, info, debug, trace, or a filter such as
                             info,heptad_net=debug
 ";
@@ -103,6 +104,7 @@ fn router(app: App) -> Router {
         .route("/metrics", get(metrics))
         .route("/config", get(config))
         .route("/clusters", get(clusters))
+        .route("/mirrors", get(mirrors))
         .route("/log", put(log).post(log))
         .fallback(async || (StatusCode::NOT_FOUND, format!("There is:\n{INDEX}")))
         .layer(from_fn(guard))
@@ -175,6 +177,19 @@ async fn clusters(State(app): State<App>, Query(Format { format }): Query<Format
             [row.links, row.in_flight, row.waiting].map(|n| n.to_string());
         let state = if row.backing_off { "backing off" } else { "ok" }.to_owned();
         table.row([row.cluster, row.address, row.listener, links, in_flight, waiting, state]);
+    }
+    table.to_string().into_response()
+}
+
+async fn mirrors(State(app): State<App>, Query(Format { format }): Query<Format>) -> Response {
+    let totals = app.running.collect().await;
+    let rows: Vec<_> = totals.into_iter().flat_map(|totals| totals.differences).collect();
+    if format.as_deref() == Some("json") {
+        return axum::Json(rows).into_response();
+    }
+    let mut table = Table::new(&["ROUTE", "MIRROR", "SERVICE", "METHOD", "ORIGINAL", "COPY"]);
+    for row in rows {
+        table.row([row.route, row.cluster, row.service, row.method, row.original, row.copy]);
     }
     table.to_string().into_response()
 }

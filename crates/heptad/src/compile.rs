@@ -9,7 +9,7 @@ use std::{
 use heptad_cluster::{Spec, Weighted};
 use heptad_config::{Action, Address, Cluster, Listener, Model, Problem, Span};
 use heptad_core::Ctx;
-use heptad_engine::{Limits, Links, Plan, Route, Target};
+use heptad_engine::{Compare, Limits, Links, Mirror, Plan, Route, Target};
 use heptad_route::Table;
 
 use crate::{Machines, Registry, registry::AnyCodec};
@@ -54,7 +54,22 @@ pub(crate) fn compile(
                 }
             }
         };
+        let mirror = match &route.mirror {
+            Some(mirror) => {
+                let compare = match mirror.compare {
+                    heptad_config::Compare::None => Compare::None,
+                    heptad_config::Compare::Outcome => Compare::Outcome,
+                    heptad_config::Compare::Bytes => Compare::Bytes,
+                };
+                let place = clusters.place(mirror.cluster, &mut compiled)?;
+                let timeout = route.timeout.unwrap_or(Route::TIMEOUT);
+                let mirror = Mirror::new(place).percent(mirror.percent);
+                Some(mirror.compare(compare).timeout(timeout))
+            }
+            None => None,
+        };
         let route = Route::new(route.name.as_str(), target)
+            .mirror(mirror)
             .timeout(route.timeout)
             .client_timeout(route.client_timeout)
             .hash_on(route.hash_on.clone())

@@ -46,4 +46,4 @@ pub use process::Process;
 pub use registry::{Machines, Registry};
 pub use running::{EndpointTotals, Heptad, ListenerInfo, Running, StartError};
 pub use table::Table;
-pub use totals::{SeriesTotals, Totals};
+pub use totals::{DifferenceRow, MirrorTotals, SeriesTotals, Totals};

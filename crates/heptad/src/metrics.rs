@@ -11,7 +11,7 @@ use std::{
 
 use heptad_core::Outcome;
 
-use crate::{Process, SeriesTotals, Totals};
+use crate::{MirrorTotals, Process, SeriesTotals, Totals};
 
 /// What `Content-Type` an answer with this text should have.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -27,6 +27,7 @@ pub fn render(all: &[Totals], process: &Process) -> String {
     let mut out = Text::default();
     requests(&mut out, all);
     methods(&mut out, all);
+    mirrors(&mut out, all);
     connections(&mut out, all);
     about_process(&mut out, process);
     out.0
@@ -79,6 +80,28 @@ fn methods(out: &mut Text, all: &[Totals]) {
                     ("method", &**method),
                 ];
                 out.row(name, &labels, &[("outcome", outcome.as_str())], count);
+            }
+        }
+    }
+}
+
+fn mirrors(out: &mut Text, all: &[Totals]) {
+    type Read = fn(&MirrorTotals) -> u64;
+    let copies: [(&str, Read); 2] = [("sent", |m| m.sent), ("dropped", |m| m.dropped)];
+    let pairs: [(&str, Read); 2] = [("same", |m| m.same), ("different", |m| m.different)];
+    let metrics = [
+        ("heptad_mirror_copies_total", "Copies of requests to mirrors.", copies),
+        ("heptad_mirror_replies_total", "Replies to copies, compared with the original's.", pairs),
+    ];
+    for (name, help, cells) in metrics {
+        out.head(name, "counter", help);
+        for totals in all {
+            for ((route, cluster), mirror) in &totals.mirrors {
+                let labels =
+                    [("listener", &*totals.listener), ("route", route), ("cluster", cluster)];
+                for (result, read) in cells {
+                    out.row(name, &labels, &[("result", result)], read(mirror));
+                }
             }
         }
     }

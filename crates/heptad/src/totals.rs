@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use heptad_core::{Outcome, Reason};
-use heptad_engine::{Histogram, Stats};
+use heptad_engine::{Histogram, Seen, Stats};
 
 /// Counts of one listener, summed over its workers.
 #[derive(Clone, Debug, Default)]
@@ -18,6 +18,10 @@ pub struct Totals {
     pub series: BTreeMap<(Arc<str>, Arc<str>), SeriesTotals>,
     /// Requests by service and method, by outcome (`Outcome::ALL` gives the order).
     pub methods: BTreeMap<(Arc<str>, Arc<str>), [u64; Outcome::ALL.len()]>,
+    /// Copies by route and the cluster they went to.
+    pub mirrors: BTreeMap<(Arc<str>, Arc<str>), MirrorTotals>,
+    /// The latest replies to copies that were not like the original's, in words.
+    pub differences: Vec<DifferenceRow>,
     /// Sessions open now.
     pub sessions: u64,
     /// Sessions opened.
@@ -58,6 +62,38 @@ pub struct SeriesTotals {
     pub duration: Histogram,
     /// Requests not yet settled.
     pub in_flight: u64,
+}
+
+/// What became of the copies of one route's requests.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MirrorTotals {
+    /// Copies that were sent.
+    pub sent: u64,
+    /// Copies for which there was no room or no endpoint.
+    pub dropped: u64,
+    /// Pairs of replies that were alike.
+    pub same: u64,
+    /// Pairs that were not.
+    pub different: u64,
+}
+
+/// Two replies that were not alike.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
+pub struct DifferenceRow {
+    /// The route.
+    pub route: String,
+    /// The cluster of the copy.
+    pub cluster: String,
+    /// The service; empty if the protocol has none.
+    pub service: String,
+    /// The method.
+    pub method: String,
+    /// Outcome and code of the original.
+    pub original: String,
+    /// Outcome and code of the copy.
+    pub copy: String,
 }
 
 impl SeriesTotals {
@@ -102,6 +138,7 @@ impl Totals {
                 *mine.entry((outcome, reason)).or_default() += count;
             }
         }
+        self.add_mirrors(stats);
         self.sessions += stats.sessions;
         self.sessions_opened += stats.sessions_opened;
         self.links += stats.links;
@@ -113,5 +150,42 @@ impl Totals {
         self.received_bytes += stats.received_bytes;
         self.sent_bytes += stats.sent_bytes;
         self.waiting += stats.waiting;
+    }
+
+    fn add_mirrors(&mut self, stats: &Stats) {
+        for series in &stats.mirrors.series {
+            let key = (series.route.clone(), series.cluster.clone());
+            let mine = self.mirrors.entry(key).or_default();
+            mine.sent += series.sent;
+            mine.dropped += series.dropped;
+            mine.same += series.same;
+            mine.different += series.different;
+        }
+        for sample in &stats.mirrors.samples {
+            let (Some(series), Some(method)) = (
+                stats.mirrors.series.get(sample.series),
+                stats.methods.get(sample.method as usize),
+            ) else {
+                continue;
+            };
+            let words = |seen: &Seen| match stats.codes.get(usize::from(seen.code)) {
+                Some(code) if !code.is_empty() => format!("{} {code}", seen.outcome),
+                _ => seen.outcome.to_string(),
+            };
+            let (mut original, mut copy) = (words(&sample.original), words(&sample.copy));
+            if original == copy {
+                // Only the bytes differ.
+                original = format!("{original} #{:016x}", sample.original.bytes);
+                copy = format!("{copy} #{:016x}", sample.copy.bytes);
+            }
+            self.differences.push(DifferenceRow {
+                route: series.route.to_string(),
+                cluster: series.cluster.to_string(),
+                service: method.service.to_string(),
+                method: method.method.to_string(),
+                original,
+                copy,
+            });
+        }
     }
 }

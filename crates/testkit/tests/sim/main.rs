@@ -4,6 +4,7 @@
 mod common;
 mod filters;
 mod limits;
+mod mirror;
 mod narrow;
 mod redis;
 mod rpc;
