@@ -3,7 +3,12 @@
 //!
 //! Knows single values only; what must hold between them is in [`cross`](crate::cross).
 
-use heptad_core::Attr;
+use std::time::Duration;
+
+use heptad_core::{
+    Attr,
+    units::{Period, Size},
+};
 use heptad_route::Text;
 
 use crate::{
@@ -19,6 +24,14 @@ use crate::{
 pub(crate) fn check(root: &Node, record: &'static Record, plugins: &Plugins) -> Vec<Problem> {
     let mut check = Check { plugins, problems: Vec::new() };
     check.record(root, record, None);
+    check.problems
+}
+
+/// Every problem of the form of one value, which no plugin has a part in. `name` says whose value
+/// it is, for messages.
+pub(crate) fn form(node: &Node, shape: &'static Shape, name: &str) -> Vec<Problem> {
+    let mut check = Check { plugins: &Plugins::new(), problems: Vec::new() };
+    check.shape(node, shape, name);
     check.problems
 }
 
@@ -330,7 +343,7 @@ fn leaf(node: &Node, shape: &Shape) -> Result<(), (String, String)> {
         Shape::Duration { off } => {
             let or = if *off { ", or `off`" } else { "" };
             let cure = format!("write it like `2s`, `150ms` or `1m30s`{or}");
-            match text.and_then(|text| (!*off || text != "off").then(|| scalar::duration(text))) {
+            match text.and_then(|text| (!*off || text != "off").then(|| duration(text))) {
                 Some(Some(time)) if time.is_zero() => no(&format!("a duration above 0{or}"), &cure),
                 Some(Some(_)) => Ok(()),
                 None if text.is_some() => Ok(()),
@@ -437,11 +450,16 @@ fn address(node: &Node, listen: bool) -> Result<(), (String, String)> {
     }
 }
 
+/// The duration that a text says.
+pub(crate) fn duration(text: &str) -> Option<Duration> {
+    text.parse().ok().map(|Period(time)| time)
+}
+
 /// The bytes that a size says.
 pub(crate) fn size_of(node: &Node) -> Option<u64> {
     match &node.value {
         Value::Int(n) => u64::try_from(*n).ok(),
-        Value::Text(text) => scalar::size(text),
+        Value::Text(text) => text.parse().ok().map(|Size(bytes)| bytes),
         _ => None,
     }
 }

@@ -6,12 +6,12 @@
 use std::collections::HashMap;
 
 use heptad_cluster::{Balance, BalanceError, Balancer, Spec};
-use heptad_route::MAX_DEPTH;
+use heptad_route::Match;
 
 use crate::{
-    Address, Limits, Node, Plugins, Problem, Span, check, matches,
+    Address, Limits, Node, Plugins, Problem, Span, check,
     node::{Key, Value},
-    read, suggest,
+    read, suggest, table,
 };
 
 /// Every problem between values.
@@ -135,13 +135,11 @@ impl Cross {
 
     fn route(&mut self, route: &Node, clusters: &HashMap<&str, Span>) {
         if let Some(node) = route.get("match")
-            && matches::expr(node).is_some_and(|expr| expr.depth() > MAX_DEPTH)
+            && let Err(problem) = node.deserialize::<Match>()
+            && check::form(node, &table::MATCH, "").is_empty()
         {
-            self.report(
-                node.span,
-                format!("the match is nested deeper than {MAX_DEPTH} levels"),
-                "join nested `any` and `all`",
-            );
+            // Its form is right, so it is as a whole that it is wrong.
+            self.problems.push(problem);
         }
         if let Some(node) = route.get("mirror")
             && let name = node.get("to").unwrap_or(node)

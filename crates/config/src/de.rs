@@ -10,10 +10,13 @@ use serde::de::{
     VariantAccess, Visitor,
 };
 
+use heptad_route::Match;
+
 use crate::{
-    Problem, Span,
+    Problem, Span, check,
     node::{Key, Node, Value},
-    suggest,
+    shape::Shape,
+    suggest, table,
 };
 
 /// Most problems that are looked for in one subtree.
@@ -22,7 +25,11 @@ const MOST: usize = 50;
 impl Node {
     /// The value as a `T`; the problem is the first that `serde` meets, at its place.
     pub fn deserialize<T: DeserializeOwned>(&self) -> Result<T, Problem> {
-        T::deserialize(Tree(self)).map_err(|error| error.into_problem(self))
+        T::deserialize(Tree(self)).map_err(|error| {
+            let mut all = error.into_problems(self).into_iter();
+            // An error is about something.
+            all.next().unwrap_or_else(|| self.problem("this cannot be read", ""))
+        })
     }
 
     /// As [`Node::deserialize`], but with every problem that can be told apart: what was found
@@ -50,7 +57,7 @@ impl Node {
                 removed.extend(error.meant.map(|key| (above, key.to_owned())));
             }
             if !ours {
-                problems.push(error.into_problem(&tree));
+                problems.extend(error.into_problems(&tree));
             }
             if problems.len() >= MOST || !remove(&mut tree, &path) {
                 return Err(problems);
@@ -108,11 +115,21 @@ struct Error {
     missing: Option<&'static str>,
     /// The key that was probably meant by an unknown one.
     meant: Option<&'static str>,
+    /// It is about everything that keeps the value from having this form.
+    form: Option<&'static Shape>,
 }
 
 impl Error {
     fn new(message: String, cure: String) -> Self {
-        Self { message, cure, steps: Vec::new(), at_key: false, missing: None, meant: None }
+        Self {
+            message,
+            cure,
+            steps: Vec::new(),
+            at_key: false,
+            missing: None,
+            meant: None,
+            form: None,
+        }
     }
 
     fn below(mut self, step: Step) -> Self {
@@ -122,6 +139,21 @@ impl Error {
 
     fn path(&self) -> Vec<Step> {
         self.steps.iter().rev().cloned().collect()
+    }
+
+    fn into_problems(self, root: &Node) -> Vec<Problem> {
+        if let Some(shape) = self.form {
+            let path = self.path();
+            let name = match path.as_slice() {
+                [.., Step::Key(key)] => format!("`{key}`"),
+                [.., Step::Key(key), Step::Item(_)] => format!("an item of `{key}`"),
+                _ => "the value".to_owned(),
+            };
+            if let Some(node) = follow(root, &path) {
+                return check::form(node, shape, &name);
+            }
+        }
+        vec![self.into_problem(root)]
     }
 
     fn into_problem(self, root: &Node) -> Problem {
@@ -271,10 +303,24 @@ impl<'de> Deserializer<'de> for Tree<'de> {
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(
         self,
-        _name: &'static str,
+        name: &'static str,
         visitor: V,
     ) -> Result<V::Value, Error> {
-        visitor.visit_newtype_struct(self)
+        match (name, &self.0.value) {
+            // The table of keys says more, and all of it, about a wrong match.
+            (Match::NAME, _) if !check::form(self.0, &table::FILTER_MATCH, "").is_empty() => {
+                let mut error = Error::new("this is no match".into(), String::new());
+                error.form = Some(&table::FILTER_MATCH);
+                Err(error)
+            }
+            // Only of its depth can it be wrong as a whole.
+            (Match::NAME, _) => visitor.visit_newtype_struct(self).map_err(|mut error: Error| {
+                error.cure = "join nested `any` and `all`".into();
+                error
+            }),
+            (Match::WRITTEN, Value::Float(_, written)) => visitor.visit_borrowed_str(written),
+            _ => visitor.visit_newtype_struct(self),
+        }
     }
 
     /// A key with nothing behind it is a mapping without keys.

@@ -14,7 +14,6 @@ mod check;
 mod cross;
 mod de;
 mod dump;
-mod matches;
 mod model;
 mod node;
 mod parse;

@@ -6,11 +6,11 @@ use std::{collections::HashMap, time::Duration};
 
 use heptad_cluster::{Balance, DEFAULT_TABLE_SIZE, Endpoint, KeyHash, Order};
 use heptad_core::{HeaderEdit, Outcome};
-use heptad_route::Expr;
+use heptad_route::Match;
 
 use crate::{
     Action, Address, Admin, Cluster, Compare, Filter, Limits, Links, Listener, Log, Mirror, Model,
-    Node, Plugins, Route, Share, check, matches, node::Value, scalar,
+    Node, Plugins, Route, Share, check, node::Value, scalar,
 };
 
 /// A whole file.
@@ -100,7 +100,7 @@ fn route(node: &Node, clusters: &HashMap<&str, usize>) -> Option<Route> {
     let name = node.get("name")?;
     Some(Route {
         name: text(name)?,
-        matches: or(node, "match", Expr::All(Vec::new()), matches::expr)?,
+        matches: or(node, "match", Match::default(), |node| node.deserialize().ok())?.into(),
         action: match node.get("answer") {
             Some(node) => answer(node)?,
             None => Action::To(to(node.get("to")?, clusters)?),
@@ -309,13 +309,13 @@ fn size<T: TryFrom<u64>>(node: &Node) -> Option<T> {
 }
 
 fn time(node: &Node) -> Option<Duration> {
-    scalar::duration(node.text()?)
+    check::duration(node.text()?)
 }
 
 fn time_or_off(node: &Node) -> Option<Option<Duration>> {
     match node.text()? {
         "off" => Some(None),
-        text => scalar::duration(text).map(Some),
+        text => check::duration(text).map(Some),
     }
 }
 

@@ -1,55 +1,11 @@
-//! The small languages of single values: durations, sizes, addresses, ranges of slots.
+//! The small languages of single values: addresses, ranges of slots, hash tags.
 //!
+//! Durations and sizes are in [`heptad_core::units`], because plugins use them, too.
 //! Each parser says yes or no; what would be right is said once per kind, in the table of keys.
 
-use std::{net::SocketAddr, str::FromStr, time::Duration};
+use std::{net::SocketAddr, str::FromStr};
 
 use crate::model::Address;
-
-/// `2s`, `150ms`, `1m30s`: whole numbers with `ms`, `s`, `m`, `h`, `d`, larger units first.
-pub(crate) fn duration(text: &str) -> Option<Duration> {
-    const UNITS: [(&str, u64); 5] =
-        [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
-    let mut rest = text;
-    let mut units = UNITS.as_slice();
-    let mut millis: u64 = 0;
-    if text.is_empty() {
-        return None;
-    }
-    while !rest.is_empty() {
-        let (number, after) = leading_number(rest)?;
-        let end = after.find(|c: char| c.is_ascii_digit()).unwrap_or(after.len());
-        let (unit, next) = after.split_at_checked(end)?;
-        let place = units.iter().position(|(name, _)| *name == unit)?;
-        let (_, factor) = units.get(place)?;
-        millis = millis.checked_add(number.checked_mul(*factor)?)?;
-        units = units.get(place + 1..)?;
-        rest = next;
-    }
-    Some(Duration::from_millis(millis))
-}
-
-/// `64KiB`, `16MiB`, `1GiB`, `10kB`, `5MB`, `512B`.
-pub(crate) fn size(text: &str) -> Option<u64> {
-    let (number, unit) = leading_number(text)?;
-    let factor: u64 = match unit {
-        "B" => 1,
-        "KiB" => 1 << 10,
-        "MiB" => 1 << 20,
-        "GiB" => 1 << 30,
-        "kB" => 1000,
-        "MB" => 1_000_000,
-        "GB" => 1_000_000_000,
-        _ => return None,
-    };
-    number.checked_mul(factor)
-}
-
-fn leading_number(text: &str) -> Option<(u64, &str)> {
-    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (digits, rest) = text.split_at_checked(end)?;
-    Some((digits.parse().ok()?, rest))
-}
 
 /// `0-5460`, or one slot.
 pub(crate) fn slots(text: &str) -> Option<(u16, u16)> {
@@ -132,48 +88,6 @@ impl Address {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn durations() {
-        for (text, millis) in [
-            ("2s", Some(2000)),
-            ("150ms", Some(150)),
-            ("1m30s", Some(90_000)),
-            ("1h", Some(3_600_000)),
-            ("0s", Some(0)),
-            ("1d2h3m4s5ms", Some(93_784_005)),
-            ("", None),
-            ("2", None),
-            ("s", None),
-            ("2 s", None),
-            ("1.5s", None),
-            ("30s1m", None),
-            ("1s1s", None),
-            ("-1s", None),
-            ("99999999999999999999s", None),
-            ("18446744073709551615h", None),
-            ("2µs", None),
-        ] {
-            assert_eq!(duration(text), millis.map(Duration::from_millis), "{text}");
-        }
-    }
-
-    #[test]
-    fn sizes() {
-        for (text, bytes) in [
-            ("64KiB", Some(65_536)),
-            ("16MiB", Some(16 << 20)),
-            ("10kB", Some(10_000)),
-            ("7B", Some(7)),
-            ("7", None),
-            ("64K", None),
-            ("KiB", None),
-            ("1.5MiB", None),
-            ("99999999999999GiB", None),
-        ] {
-            assert_eq!(size(text), bytes, "{text}");
-        }
-    }
 
     #[test]
     fn addresses() {

@@ -5,7 +5,11 @@
 
 use std::collections::BTreeMap;
 
-use heptad_core::Attr;
+use heptad_core::{
+    Attr,
+    units::{Period, Size},
+};
+use heptad_route::Match;
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -57,13 +61,10 @@ impl Writer<'_> {
             Shape::Whole(from, to) => json!({ "type": "integer", "minimum": from, "maximum": to }),
             Shape::Size(from, to) => json!({ "anyOf": [
                 { "type": "integer", "minimum": from, "maximum": to },
-                { "type": "string", "pattern": "^[0-9]+([kMG]|[KMG]i)?B$" },
+                { "type": "string", "pattern": Size::PATTERN },
             ]}),
             Shape::Duration { off } => {
-                let or = if *off { "|off" } else { "" };
-                let pattern = format!(
-                    "^(?:(?:[0-9]+d)?(?:[0-9]+h)?(?:[0-9]+m)?(?:[0-9]+s)?(?:[0-9]+ms)?{or})$"
-                );
+                let pattern = Period::pattern(if *off { "off" } else { "" });
                 json!({ "type": "string", "minLength": 2, "pattern": pattern })
             }
             Shape::Address { .. } => json!({
@@ -225,7 +226,7 @@ impl Writer<'_> {
         ]})
     }
 
-    /// A plugin's own schema; its definitions move up to ours, under its name.
+    /// A plugin's own schema; its definitions move up to ours, under its name. Matches are ours.
     fn options(&mut self, name: &str, rule: &OptionsRule) -> Value {
         if !self.defs.contains_key(name) {
             let mut own = rule.schema.clone();
@@ -234,6 +235,10 @@ impl Writer<'_> {
                 object.remove("$schema");
                 if let Some(Value::Object(defs)) = object.remove("$defs") {
                     for (key, def) in defs {
+                        let def = match is_match(&def) {
+                            true => self.shape(&table::FILTER_MATCH),
+                            false => def,
+                        };
                         self.defs.insert(format!("{name}.{key}"), Some(def));
                     }
                 }
@@ -243,6 +248,10 @@ impl Writer<'_> {
         // Nothing behind the name is as good as no options.
         json!({ "anyOf": [{ "type": "null" }, { "$ref": format!("#/$defs/{name}") }] })
     }
+}
+
+fn is_match(def: &Value) -> bool {
+    def.get("$comment").and_then(Value::as_str) == Some(Match::NAME)
 }
 
 fn move_references(value: &mut Value, name: &str) {

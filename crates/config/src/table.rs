@@ -324,37 +324,57 @@ static HEADERS: Record = record(
 
 static HEADER_VALUE: Shape = Shape::Line(0, 8192);
 
-static MATCH: Shape = Shape::Record(&MATCH_KEYS);
+/// The keys of a match; only filters know which route and cluster were found.
+macro_rules! matches {
+    ($shape:ident, $keys:ident, $what:literal, $($routed:expr),*) => {
+        pub(crate) static $shape: Shape = Shape::Record(&$keys);
 
-static MATCH_KEYS: Record = record(
-    "a match",
-    &[
-        key("service", &TEXT_MATCH, Absent("any"), "The service."),
-        key("method", &TEXT_MATCH, Absent("any"), "The method or command."),
-        key("key", &TEXT_MATCH, Absent("any"), "The first key."),
-        key("header.<name>", &TEXT_MATCH, Absent("any"), "A header."),
-        key(
-            "arg.<number>",
-            &TEXT_MATCH,
-            Absent("any"),
-            "An argument: Dubbo's and Redis's by place from 0, Thrift's by the field's id.",
-        ),
-        key("protocol", &TEXT_MATCH, Absent("any"), "The codec's name."),
-        key("listener", &TEXT_MATCH, Absent("any"), "The listener's name."),
-        key(
-            "source.ip",
-            &IP_MATCH,
-            Absent("any"),
-            "The client's address: an address or a network.",
-        ),
-        key("source.port", &PORT_MATCH, Absent("any"), "The client's port."),
-        key("source.principal", &TEXT_MATCH, Absent("any"), "Who the client proved to be."),
-        key("destination.port", &PORT_MATCH, Absent("any"), "The listener's port."),
-        key("not", &MATCH, Absent("nothing"), "Must not match."),
-        key("any", &Shape::List(&MATCH, 1), Absent("nothing"), "At least one must match."),
-        key("all", &Shape::List(&MATCH, 1), Absent("nothing"), "Every one must match."),
-    ],
-    Also::Nothing,
+        static $keys: Record = record(
+            $what,
+            &[
+                key("service", &TEXT_MATCH, Absent("any"), "The service."),
+                key("method", &TEXT_MATCH, Absent("any"), "The method or command."),
+                key("key", &TEXT_MATCH, Absent("any"), "The first key."),
+                key("header.<name>", &TEXT_MATCH, Absent("any"), "A header."),
+                key(
+                    "arg.<number>",
+                    &TEXT_MATCH,
+                    Absent("any"),
+                    "An argument: Dubbo's and Redis's by place from 0, Thrift's by the field's id.",
+                ),
+                key("protocol", &TEXT_MATCH, Absent("any"), "The codec's name."),
+                key("listener", &TEXT_MATCH, Absent("any"), "The listener's name."),
+                key(
+                    "source.ip",
+                    &IP_MATCH,
+                    Absent("any"),
+                    "The client's address: an address or a network.",
+                ),
+                key("source.port", &PORT_MATCH, Absent("any"), "The client's port."),
+                key(
+                    "source.principal",
+                    &TEXT_MATCH,
+                    Absent("any"),
+                    "Who the client proved to be.",
+                ),
+                key("destination.port", &PORT_MATCH, Absent("any"), "The listener's port."),
+                $($routed,)*
+                key("not", &$shape, Absent("nothing"), "Must not match."),
+                key("any", &Shape::List(&$shape, 1), Absent("nothing"), "At least one must match."),
+                key("all", &Shape::List(&$shape, 1), Absent("nothing"), "Every one must match."),
+            ],
+            Also::Nothing,
+        );
+    };
+}
+
+matches!(MATCH, MATCH_KEYS, "a match",);
+matches!(
+    FILTER_MATCH,
+    FILTER_MATCH_KEYS,
+    "a match of a filter",
+    key("route", &TEXT_MATCH, Absent("any"), "The name of the route that was found."),
+    key("cluster", &TEXT_MATCH, Absent("any"), "The name of the cluster that was chosen.")
 );
 
 macro_rules! text_match {

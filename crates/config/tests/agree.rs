@@ -6,10 +6,12 @@ mod common;
 use std::{
     cell::RefCell,
     collections::{BTreeSet, HashMap},
+    time::Duration,
 };
 
 use heptad_config::{Action, Address, Model, Node, load, parse_yaml, schema};
-use heptad_core::Outcome;
+use heptad_core::{Attr, Outcome, units};
+use heptad_route::{Expr, Match, Text};
 use regex_automata::meta::Regex;
 use serde_json::Value;
 
@@ -155,6 +157,15 @@ fn every_key_reaches_the_model() {
     let rate: common::Rate =
         listener.filters[0].options.as_ref().expect("given").deserialize().expect("checked");
     assert_eq!((rate.per_second, rate.burst), (100, 5));
+    let guard: common::Guard =
+        listener.filters[1].options.as_ref().expect("given").deserialize().expect("checked");
+    let exact = |attr, s: &str| Expr::Attr(attr, Text::Exact(s.into()));
+    let routed = [exact(Attr::Route, "pong"), Expr::Attr(Attr::Cluster, Text::Prefix("m".into()))];
+    let version = exact(Attr::Header("version".into()), "1.50");
+    assert_eq!(guard.deny, [Match(Expr::All(routed.into())), Match(version)]);
+    assert!(matches!(guard.only, Some(Match(Expr::Not(_)))));
+    assert_eq!((guard.every.0.as_secs(), guard.most.0), (90, 65_536));
+    assert_eq!(Some(guard.speed), units::Rate::new(100, Duration::from_secs(1)));
     assert_eq!(model.clusters[0].endpoints[0].slots, [(0, 8191), (16383, 16383)]);
     let balance: Vec<_> = model.clusters.iter().map(|c| format!("{:?}", c.balance)).collect();
     assert_eq!(
@@ -211,6 +222,8 @@ fn every_key_of_the_schema_is_in_the_full_example_and_is_known_to_the_check() {
     let missing: Vec<_> = keys.difference(&used).collect();
     assert!(missing.is_empty(), "in the schema and not in full.yaml: {missing:?}");
     assert!(keys.len() > 80, "{}", keys.len());
+    let guard = schema.pointer("/$defs/filter.guard.Match").expect("it is named");
+    assert_eq!(guard, &serde_json::json!({ "$ref": "#/$defs/match_of_a_filter" }));
 }
 
 #[test]
@@ -285,6 +298,10 @@ fn schema_and_check_agree_about_changed_files() {
                         "more than this balancer",
                         "the key `password` is missing",
                         "the key `per_second` is missing",
+                        // A plugin's own.
+                        "expected a duration like",
+                        "expected a rate like",
+                        "expected a size like",
                     ];
                     let said = problems.to_string();
                     assert!(

@@ -1,8 +1,8 @@
 //! The plugin trait for a policy that applies to every protocol.
 
-use std::{borrow::Cow, fmt::Debug, time::Duration};
+use std::{borrow::Cow, fmt::Debug, sync::Arc, time::Duration};
 
-use crate::{Attributes, HeaderEdit, Outcome, Reason, Time, Unknown, Want};
+use crate::{Attributes, Feed, HeaderEdit, Outcome, Reason, Time, Unknown, Want};
 
 /// A policy, built once from its options and shared by all workers.
 pub trait Filter: Debug + Send + Sync + 'static {
@@ -29,6 +29,12 @@ pub trait Filter: Debug + Send + Sync + 'static {
     /// itself, for metrics.
     fn counters(&self, each: &mut dyn FnMut(&str, u64)) {
         let _ = each;
+    }
+
+    /// What its workers hand over to be written or sent elsewhere, if it records anything. The
+    /// same one each time.
+    fn feed(&self) -> Option<&Arc<Feed>> {
+        None
     }
 }
 

@@ -20,6 +20,7 @@ mod cover;
 mod expr;
 mod find;
 mod index;
+mod matches;
 mod nets;
 mod pattern;
 mod ranges;
@@ -28,6 +29,7 @@ mod text;
 
 pub use expr::{Expr, MAX_DEPTH, Tri};
 pub use find::Scratch;
+pub use matches::Match;
 pub use pattern::{MAX_AUTOMATON, MAX_PATTERN, Pattern};
 pub use table::{CompileError, MAX_RULES, Table};
 pub use text::{InvalidText, Text};

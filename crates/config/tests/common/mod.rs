@@ -4,7 +4,11 @@
 use std::collections::BTreeMap;
 
 use heptad_config::{OptionsRule, Plugins};
-use heptad_core::{NoOptions, OptionsError};
+use heptad_core::{
+    NoOptions, OptionsError,
+    units::{self, Period, Size},
+};
+use heptad_route::Match;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -49,6 +53,16 @@ pub(crate) struct Rate {
     pub(crate) burst: u32,
 }
 
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Guard {
+    pub(crate) deny: Vec<Match>,
+    pub(crate) only: Option<Match>,
+    pub(crate) every: Period,
+    pub(crate) most: Size,
+    pub(crate) speed: units::Rate,
+}
+
 pub(crate) fn plugins() -> Plugins {
     Plugins::new()
         .codec_named(
@@ -69,4 +83,5 @@ pub(crate) fn plugins() -> Plugins {
             OptionsRule::of::<NoOptions>(|_| Ok(())),
         )
         .filter("rate", OptionsRule::of::<Rate>(|_| Ok(())))
+        .filter("guard", OptionsRule::of::<Guard>(|_| Ok(())))
 }
