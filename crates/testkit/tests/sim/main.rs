@@ -5,6 +5,7 @@ mod common;
 mod filters;
 mod limits;
 mod narrow;
+mod policy;
 mod redis;
 mod rpc;
 mod sessions;
