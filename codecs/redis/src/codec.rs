@@ -20,7 +20,7 @@ use crate::{
     resp::{Digits, bulk, command, head},
     scan::{Limits, Line, Scanned, number_line},
     state,
-    table::{Entry, Spread, Table, key_args},
+    table::{Act, Entry, Spread, Sticky, Table, key_args},
     tag::{Ask, Tag},
 };
 
@@ -326,6 +326,9 @@ impl Codec for Redis {
         true
     }
 
+    /// The keys that the table knows of. Unknown, although some may be known, for scripts (which can
+    /// touch keys that they do not declare), `SORT` by patterns, commands of modules that no option
+    /// describes, and what works on the whole key space.
     fn keys(
         &self,
         conn: &Conn,
@@ -335,16 +338,26 @@ impl Codec for Redis {
         each: &mut dyn FnMut(&[u8]),
     ) -> Result<(), Unknown> {
         let entry = self.entry(meta);
+        // The usual case, which has no need to look at the arguments.
+        if entry.first && meta.key.is_present() {
+            each(meta.key.of(frame).unwrap_or_default());
+            return Ok(());
+        }
         if entry.keys.is_empty() {
             if let Some(key) = self.key(conn, meta, frame, &mut Vec::new())? {
                 each(key);
             }
-            return Ok(());
+            // Clients are told of every key that changes.
+            let told = entry.act == Act::Own(Sticky::Tracking)
+                && Args::of(frame).any(|arg| arg.text.eq_ignore_ascii_case(b"BCAST"));
+            return if entry.open || told { Err(Unknown) } else { Ok(()) };
         }
-        for (_, key) in key_args(entry, frame, argc(frame)) {
+        let keys = key_args(entry, frame, argc(frame));
+        let open = keys.open;
+        for (_, key) in keys {
             each(&key.text);
         }
-        Ok(())
+        if open { Err(Unknown) } else { Ok(()) }
     }
 
     fn split(

@@ -285,8 +285,10 @@ impl<C: Codec> Engine<C> {
         let mut chain = std::mem::take(if front { &mut s.out } else { &mut x.ready });
         let (mark, before) = (chain.mark(), chain.len());
         let mut broken = false;
-        // A oneway has no place for an answer, not even for a refusal.
-        if !x.meta.quiet && x.meta.kind != Kind::Oneway && !slow {
+        // A oneway has no place for an answer, not even for a refusal. A quiet one has none either, but
+        // its codec must hear of a refusal: it may have to refuse more because of it.
+        let quiet = x.meta.quiet;
+        if !(quiet && link.is_some()) && x.meta.kind != Kind::Oneway && !slow {
             let from = link.and_then(|link| self.links.get(link.0)).map(|l| &l.conn);
             let question = Question::new(&x.meta, x.tag).kept(&x.words);
             if let Err(fault) = write(&self.codec, from, &mut s.conn, &question, &mut chain) {
@@ -298,6 +300,10 @@ impl<C: Codec> Engine<C> {
                 if broken {
                     chain.rollback(mark);
                 }
+            }
+            if quiet {
+                chain.rollback(mark);
+                broken = false;
             }
         }
         recycle_frame(&mut self.spare_frames, &mut x.words);

@@ -1,4 +1,5 @@
-//! Which arguments are keys: the table's key specifications applied to a request.
+//! Which arguments are keys: the table's key specifications applied to a request, and where they do
+//! not say enough, the words that redis-server looks at itself.
 
 use super::{Begin, Entry, Keys};
 use crate::args::{Arg, Args};
@@ -15,6 +16,8 @@ pub(crate) struct KeyArgs<'a> {
     ranges: Ranges,
     /// `MIGRATE` names no key with an empty one in front of `KEYS`.
     skip_empty: bool,
+    /// The command may touch keys that are not among these.
+    pub(crate) open: bool,
 }
 
 /// The keys of a request with `argc` arguments; `first` is the number of the argument that the
@@ -22,27 +25,42 @@ pub(crate) struct KeyArgs<'a> {
 pub(crate) fn key_args<'a>(entry: &Entry, frame: &'a [u8], argc: u32) -> KeyArgs<'a> {
     let mut ranges = Ranges::default();
     let mut used = 0;
-    for spec in entry.keys {
-        let range = match spec {
-            Keys::Unknown => None,
-            spec => range(spec, frame, argc),
-        };
-        if let (Some(range), Some(slot)) = (range, ranges.get_mut(used)) {
+    let mut open = entry.open;
+    let mut add = |range| {
+        if let Some(slot) = ranges.get_mut(used) {
             *slot = range;
             used += 1;
         }
+    };
+    for spec in entry.keys {
+        match (range(spec, frame, argc), spec) {
+            (Some(range), _) => add(range),
+            // Options, of which the words below know more.
+            (None, Keys::Unknown | Keys::Range { begin: Begin::Word(..), .. }) => {}
+            // What is counted or must be there is not, or is counted in a way not known here.
+            (None, _) => open = true,
+        }
     }
-    if &*entry.name == "SORT"
-        && let (Some(at), Some(slot)) = (sort_store(frame), ranges.get_mut(used))
-    {
-        *slot = (at, at, 1);
+    if let Some(options) = options(&entry.name, frame) {
+        open |= options.patterns;
+        if let Some(at) = options.store {
+            add((at, at, 1));
+        }
+    }
+    let last = ranges.iter().map(|r| r.1).max().unwrap_or(0);
+    let skip_empty = &*entry.name == "MIGRATE";
+    if skip_empty && last == 3 {
+        // An empty key means those behind `KEYS`, which was not found.
+        open |= Args::of(frame).nth(3).is_some_and(|key| key.text.is_empty());
     }
     KeyArgs {
         args: Args::of(frame),
         at: 0,
-        last: ranges.iter().map(|r| r.1).max().unwrap_or(0),
+        last,
         ranges,
-        skip_empty: &*entry.name == "MIGRATE",
+        skip_empty,
+        // A command that takes keys was given none that are known of.
+        open: open || (last == 0 && !entry.keys.is_empty()),
     }
 }
 
@@ -100,36 +118,73 @@ fn range(spec: &Keys, frame: &[u8], argc: u32) -> Option<(u32, u32, u32)> {
 fn start(begin: Begin, frame: &[u8], argc: u32) -> Option<u32> {
     match begin {
         Begin::At(at) => Some(u32::from(at)).filter(|at| *at < argc),
-        Begin::Word(word, from) => {
-            let is = |arg: &Arg<'_>| arg.text.eq_ignore_ascii_case(word.as_bytes());
-            let mut args = Args::of(frame).zip(0_u32..);
-            let found = if from >= 0 {
-                args.find(|(arg, i)| *i >= u32::from(from.unsigned_abs()) && is(arg))
-            } else {
-                let end = argc.checked_sub(u32::from(from.unsigned_abs()))?;
-                args.take_while(|(_, i)| *i <= end).filter(|(arg, i)| *i > 0 && is(arg)).last()
-            };
-            found.map(|(_, i)| i + 1).filter(|i| *i < argc)
-        }
+        // A value of another option may be the word: options are read as the server reads them.
+        Begin::Word("STREAMS", _) => behind(frame, 1, "STREAMS", STREAM_OPTIONS),
+        Begin::Word("KEYS", _) => behind(frame, 6, "KEYS", MIGRATE_OPTIONS),
+        Begin::Word(..) => None,
     }
+    .filter(|at| *at < argc)
 }
 
-/// The number of the argument behind the last `STORE` of a `SORT`, which may stand anywhere behind
-/// the key.
-fn sort_store(frame: &[u8]) -> Option<u32> {
-    let mut args = Args::of(frame).zip(0_u32..).skip(2);
-    let mut found = None;
-    while let Some((arg, _)) = args.next() {
-        let is = |word: &str| arg.text.eq_ignore_ascii_case(word.as_bytes());
-        if is("LIMIT") {
-            args.nth(1);
-        } else if is("GET") || is("BY") {
-            args.next();
-        } else if is("STORE") {
-            found = args.next().map(|(_, i)| i).or(found);
+/// Options in front of the keys of `XREAD` and `XREADGROUP`, and how many values they have.
+const STREAM_OPTIONS: &[(&str, usize)] =
+    &[("COUNT", 1), ("BLOCK", 1), ("GROUP", 2), ("NOACK", 0), ("CLAIM", 1)];
+
+/// Options in front of the keys of `MIGRATE`.
+const MIGRATE_OPTIONS: &[(&str, usize)] = &[("COPY", 0), ("REPLACE", 0), ("AUTH", 1), ("AUTH2", 2)];
+
+/// The number of the argument behind a word, in front of which only these options may stand, from
+/// this argument on.
+fn behind(frame: &[u8], from: usize, word: &str, options: &[(&str, usize)]) -> Option<u32> {
+    let mut args = Args::of(frame).zip(0_u32..).skip(from);
+    while let Some((arg, at)) = args.next() {
+        if is(&arg, word) {
+            return Some(at + 1);
+        }
+        let (_, values) = options.iter().find(|(name, _)| is(&arg, name))?;
+        if *values > 0 {
+            args.nth(values - 1);
         }
     }
-    found
+    None
+}
+
+/// What the options of a command say of keys.
+#[derive(Clone, Copy, Debug, Default)]
+struct Stored {
+    /// The number of the key that the result is written to: the last one that is named counts.
+    store: Option<u32>,
+    /// Keys are made from patterns and values.
+    patterns: bool,
+}
+
+/// The options of commands that may name a key anywhere among them.
+fn options(name: &str, frame: &[u8]) -> Option<Stored> {
+    let (first, sort) = match name {
+        "SORT" | "SORT_RO" => (2, true),
+        "GEORADIUS" => (6, false),
+        "GEORADIUSBYMEMBER" => (5, false),
+        _ => return None,
+    };
+    let mut args = Args::of(frame).zip(0_u32..).skip(first);
+    let mut found = Stored::default();
+    while let Some((arg, _)) = args.next() {
+        if is(&arg, "STORE") || (!sort && is(&arg, "STOREDIST")) {
+            found.store = args.next().map(|(_, at)| at).or(found.store);
+        } else if sort && is(&arg, "LIMIT") {
+            args.nth(1);
+        } else if sort && (is(&arg, "GET") || is(&arg, "BY")) {
+            found.patterns = true;
+            args.next();
+        } else if !sort && is(&arg, "COUNT") {
+            args.next();
+        }
+    }
+    Some(found)
+}
+
+fn is(arg: &Arg<'_>, word: &str) -> bool {
+    arg.text.eq_ignore_ascii_case(word.as_bytes())
 }
 
 /// A number of at most nine digits.
@@ -146,6 +201,16 @@ mod tests {
     use super::*;
 
     fn check(line: &str, expect: &[&str]) {
+        assert_eq!(keys(line).0, expect, "{line}");
+    }
+
+    /// Whether rules on keys can rely on them.
+    #[track_caller]
+    fn check_open(line: &str, open: bool) {
+        assert_eq!(keys(line).1, open, "{line}");
+    }
+
+    fn keys(line: &str) -> (Vec<String>, bool) {
         let table = Table::new([]).expect("well formed");
         let frame = format!("{line}\r\n").into_bytes();
         let args: Vec<_> = Args::of(&frame).map(|a| a.text.into_owned()).collect();
@@ -153,10 +218,81 @@ mod tests {
         if let Some(sub) = args.get(1).and_then(|s| table.find_sub(index, s)) {
             index = sub;
         }
-        let keys: Vec<_> = key_args(table.entry(index), &frame, args.len() as u32)
-            .map(|(_, a)| String::from_utf8_lossy(&a.text).into_owned())
-            .collect();
-        assert_eq!(keys, expect, "{line}");
+        let keys = key_args(table.entry(index), &frame, args.len() as u32);
+        let open = keys.open;
+        (keys.map(|(_, a)| String::from_utf8_lossy(&a.text).into_owned()).collect(), open)
+    }
+
+    #[test]
+    fn words_are_no_keywords_where_they_are_values() {
+        check("xreadgroup count 1 group streams c streams s 0", &["s"]);
+        check("xreadgroup group g streams streams s 0", &["s"]);
+        check("xread count 1 strange streams s 0", &[]);
+        check("georadius g 1 2 3 m store a store b", &["g", "b"]);
+        check("georadius g 1 2 3 m store storedist storedist b", &["g", "b"]);
+        check("georadius g 1 2 3 m count store store b", &["g", "b"]);
+        check("georadiusbymember g m 3 m storedist b", &["g", "b"]);
+        check("migrate h 1 \"\" 0 5 keys a keys b", &["a", "keys", "b"]);
+        check("migrate h 1 \"\" 0 5 auth2 keys keys copy keys a", &["a"]);
+        check("sort a store by", &["a", "by"]);
+    }
+
+    #[test]
+    fn keys_that_cannot_be_known_are_said_to_be_so() {
+        for line in [
+            "get a",
+            "mset a 1 b 2",
+            "zunionstore d 2 a b",
+            "sort a limit 0 1 store d",
+            "sort_ro a desc",
+            "xread streams a 0",
+            "xreadgroup group g c streams a >",
+            "migrate h 1 \"\" 0 5 keys a",
+            "migrate h 1 k 0 5",
+            "georadius g 1 2 3 m",
+            "object encoding a",
+            "memory usage a",
+            "json.get a",
+            "ping",
+            "info",
+            "config get x",
+            "exec",
+            "client tracking on",
+        ] {
+            check_open(line, false);
+        }
+        for line in [
+            "eval s 0",
+            "eval s 1 a",
+            "EVALSHA s 1 a",
+            "eval_ro s 1 a",
+            "evalsha_ro s 1 a",
+            "fcall f 1 a",
+            "fcall_ro f 1 a",
+            "sort a by w_*",
+            "sort a get # get w_*",
+            "sort_ro a limit 0 1 by nosort",
+            "zunionstore d 99999999999 a b",
+            "zunion x a b",
+            "xread count 1 strange streams s 0",
+            "migrate h 1 \"\" 0 5 strange keys a",
+            "nosuch a",
+            "mymodule.get a",
+            "ft.search idx x",
+            "object nosuch a",
+            "memory",
+            "debug object a",
+            "keys *",
+            "scan 0",
+            "randomkey",
+            "flushall",
+            "flushdb",
+            "swapdb 0 1",
+            "monitor",
+            "cluster getkeysinslot 0 10",
+        ] {
+            check_open(line, true);
+        }
     }
 
     #[test]

@@ -31,6 +31,8 @@ pub(crate) struct Entry {
     pub(crate) keys: &'static [Keys],
     /// The one key is the first argument, the usual case.
     pub(crate) first: bool,
+    /// It may touch keys that no specification tells of.
+    pub(crate) open: bool,
     /// What it means for the connection.
     pub(crate) act: Act,
     /// What several endpoints do with it.
@@ -91,6 +93,7 @@ impl Table {
             flags: 0,
             keys: &[],
             first: false,
+            open: true,
             act: Act::Exchange,
             spread: Spread::FirstArgument,
             classic: false,
@@ -153,6 +156,8 @@ impl Table {
         let to = self.entries.len() as u16;
         if let Some(e) = self.entries.get_mut(usize::from(index)) {
             e.subs = (from, to);
+            // Called with a subcommand that is not known.
+            e.open |= from != to;
         }
         self.index(index);
     }
@@ -202,6 +207,7 @@ impl Table {
             flags: if options.write { flag::WRITE } else { flag::READONLY },
             keys: if key == 0 { &[] } else { one },
             first: key == 1,
+            open: false,
             act: if options.shared { Act::Plain } else { Act::Exchange },
             spread: if key == 0 { Spread::Any } else { Spread::Key },
             classic: false,
@@ -238,6 +244,7 @@ fn entry(row: &'static Row, container: Option<&str>, classic: bool) -> Entry {
         flags: row.flags,
         keys: row.keys,
         first: matches!(row.keys, [Keys::Range { begin: Begin::At(1), last: 0, .. }]),
+        open: treat::open(row),
         act,
         spread,
         classic,

@@ -6,6 +6,7 @@ mod filters;
 mod limits;
 mod mirror;
 mod narrow;
+mod policy;
 mod redis;
 mod rpc;
 mod sessions;
