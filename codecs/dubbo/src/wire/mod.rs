@@ -1,0 +1,1 @@
+//! Owned messages for clients, servers and tests of Dubbo.
