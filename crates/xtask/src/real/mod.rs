@@ -11,6 +11,7 @@ mod hostile;
 mod login;
 mod metrics;
 mod nutcracker;
+mod thrift;
 mod transcript;
 
 use std::{
@@ -90,6 +91,50 @@ pub(crate) const SUITES: &[Suite] = &[
         420,
         "huge announcements, bombs, garbage, killed servers, clients that never read",
         hostile::run,
+    ),
+    suite_of(
+        "thrift-python",
+        120,
+        "every method of Apache's own test in every dialect, Apache's Python client and server",
+        thrift::python,
+    ),
+    suite_of(
+        "thrift-node",
+        90,
+        "the same with Apache's Node client, 50 calls at once",
+        thrift::node,
+    ),
+    suite_of("thriftpy2", 60, "the same with thriftpy2", thrift::thriftpy2),
+    suite_of("thrift-convert", 120, "clients of one dialect, servers of another", thrift::convert),
+    suite_of(
+        "thrift-routes",
+        60,
+        "by service, method, argument and header to the right of two servers",
+        thrift::routes,
+    ),
+    suite_of(
+        "thrift-errors",
+        120,
+        "refusals, time-outs and dead servers as exceptions with the router's words",
+        thrift::errors,
+    ),
+    suite_of(
+        "thrift-pipeline",
+        30,
+        "20 calls before the first reply, in order or each with its id",
+        thrift::pipeline,
+    ),
+    suite_of(
+        "thrift-throughput",
+        60,
+        "50 clients of a threaded server whose handler takes 5 ms, against direct",
+        thrift::throughput,
+    ),
+    suite_of(
+        "thrift-hostile",
+        90,
+        "huge announcements, bombs, garbage, servers that lie",
+        thrift::hostile,
     ),
     suite_of("metrics", 60, "promtool on /metrics after traffic", metrics::run),
     suite_of("demo", 120, "the demo judges itself, and notices broken rules", demo::run),

@@ -1,0 +1,150 @@
+//! Clients in every dialect they have: straight to the server, through a listener that detects the
+//! dialect, and through one that was told.
+
+use super::stage::{Generated, Server, detecting, proxy, words};
+use crate::{
+    real::{clients::steps, transcript},
+    rig::{Middle, Proxy},
+    tally::Tally,
+};
+
+/// What Apache's Python library can speak.
+pub(super) const PYTHON: &[&str] = &[
+    "buffered-binary",
+    "buffered-old",
+    "buffered-compact",
+    "buffered-json",
+    "framed-binary",
+    "framed-old",
+    "framed-compact",
+    "framed-json",
+    "header-binary",
+    "header-compact",
+    "header-json",
+    "header-binary-zlib",
+    "header-compact-zlib",
+    "framed-header-binary",
+    "framed-header-compact",
+    "framed-header-json",
+];
+
+/// What Apache's Node library can speak as a client.
+const NODE: &[&str] = &[
+    "buffered-binary",
+    "buffered-compact",
+    "buffered-json",
+    "framed-binary",
+    "framed-compact",
+    "framed-json",
+];
+
+const THRIFTPY2: &[&str] =
+    &["buffered-binary", "buffered-compact", "framed-binary", "framed-compact"];
+
+/// The language of a client's script.
+#[derive(Clone, Copy)]
+enum Script {
+    Python(&'static str),
+    Node(&'static str),
+}
+
+pub(in crate::real) fn python(middle: Middle) -> Result<Tally, String> {
+    every(middle, Script::Python("client.py"), PYTHON)
+}
+
+pub(in crate::real) fn node(middle: Middle) -> Result<Tally, String> {
+    every(middle, Script::Node("client.js"), NODE)
+}
+
+pub(in crate::real) fn thriftpy2(middle: Middle) -> Result<Tally, String> {
+    every(middle, Script::Python("thriftpy2_client.py"), THRIFTPY2)
+}
+
+/// What a client sees on a port.
+fn record(
+    generated: &Generated,
+    script: Script,
+    dialect: &str,
+    port: u16,
+) -> Result<Vec<transcript::Step>, String> {
+    let mut command = match script {
+        Script::Python(name) => generated.python(name),
+        Script::Node(name) => generated.node(name),
+    };
+    command.args(["--dialect", dialect]);
+    steps(command, port)
+}
+
+/// As [`record`] with `client.py`.
+pub(super) fn record_python(
+    generated: &Generated,
+    dialect: &str,
+    port: u16,
+) -> Result<Vec<transcript::Step>, String> {
+    record(generated, Script::Python("client.py"), dialect, port)
+}
+
+fn every(middle: Middle, script: Script, dialects: &[&str]) -> Result<Tally, String> {
+    let generated = Generated::new()?;
+    let server = Server::start(&generated, dialects)?;
+    let mut all = Tally::default();
+    let mut seen = (0, 0);
+    for dialect in dialects {
+        let direct = record(&generated, script, dialect, server.port(dialect)?)
+            .map_err(|e| format!("{dialect} direct: {e}"))?;
+        seen.0 += direct.len();
+        for (name, way) in ways(middle, dialect, &generated, server.port(dialect)?)? {
+            let name = format!("{dialect}, {name}");
+            match record(&generated, script, dialect, way.port()) {
+                Ok(through) => {
+                    seen.1 += through.len();
+                    let mut tally = transcript::compare(&name, &direct, &through, false);
+                    tally.notes.clear();
+                    all.add(tally);
+                }
+                Err(e) => all.fail(format!("{name}: {e}\n{}", way.log())),
+            }
+        }
+    }
+    all.note(format!("{} dialects: {} steps direct, {} through", dialects.len(), seen.0, seen.1));
+    Ok(all)
+}
+
+/// What a client is led through.
+enum Way {
+    Heptad(Proxy),
+    StandIn { _server: Server, port: u16 },
+}
+
+impl Way {
+    fn port(&self) -> u16 {
+        match self {
+            Self::Heptad(proxy) => proxy.port,
+            Self::StandIn { port, .. } => *port,
+        }
+    }
+
+    fn log(&self) -> String {
+        match self {
+            Self::Heptad(proxy) => proxy.log(),
+            Self::StandIn { .. } => String::new(),
+        }
+    }
+}
+
+fn ways(
+    middle: Middle,
+    dialect: &str,
+    generated: &Generated,
+    endpoint: u16,
+) -> Result<Vec<(&'static str, Way)>, String> {
+    if middle != Middle::Heptad {
+        let server = Server::start(generated, &[dialect])?;
+        let port = server.port(dialect)?;
+        return Ok(vec![("stand-in", Way::StandIn { _server: server, port })]);
+    }
+    let (transport, protocol) = words(dialect);
+    let told = format!("{{ thrift: {{ transport: {transport}, protocol: {protocol} }} }}");
+    let told = proxy("one.yaml", &[("@CODEC@", &told), ("@SPEAKS@", "")], &[endpoint])?;
+    Ok(vec![("detected", Way::Heptad(detecting(endpoint)?)), ("told", Way::Heptad(told))])
+}
