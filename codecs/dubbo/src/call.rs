@@ -20,15 +20,15 @@ pub struct Call {
     /// The `header.version` attribute.
     pub version: Option<String>,
     /// The attachments, in the order of the frame.
-    pub attachments: Option<Vec<(String, Value)>>,
+    pub attachments: Option<Vec<(String, Shown)>>,
     /// The arguments; of a generic call those that it carries.
-    pub args: Option<Vec<Value>>,
+    pub args: Option<Vec<Shown>>,
 }
 
 /// A value that rules can compare.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Value {
+pub enum Shown {
     /// A text.
     Text(String),
     /// An integer of either size.
@@ -83,19 +83,19 @@ impl Call {
         let body = Body::new(frame, meta.aux as usize, Limits::default());
         let mut found = Vec::new();
         let place = body.attachments(&mut |entry| {
-            if let Value::Text(key) = Value::of(entry.key, frame) {
-                found.push((key, Value::of(entry.value, frame)));
+            if let Shown::Text(key) = Shown::of(entry.key, frame) {
+                found.push((key, Shown::of(entry.value, frame)));
             }
         });
         call.attachments = place.ok().map(|_| found);
         let args = (0..).map_while(|n| body.scalar(n).transpose());
-        let args: Result<Vec<_>, _> = args.map(|a| a.map(|a| Value::of(a, frame))).collect();
+        let args: Result<Vec<_>, _> = args.map(|a| a.map(|a| Shown::of(a, frame))).collect();
         call.args = args.ok();
         Some(call)
     }
 }
 
-impl Value {
+impl Shown {
     fn of(scalar: Scalar, frame: &[u8]) -> Self {
         match scalar {
             Scalar::Null => Self::Null,

@@ -196,7 +196,9 @@ impl Codec for Dubbo {
 
 /// What every frame begins with, or how to go on without it.
 pub(crate) fn step_of<T>(cx: &Ctx, buf: &[u8]) -> Result<Result<Head, Step<T>>, Fault> {
-    if buf.iter().zip(MAGIC).any(|(byte, magic)| *byte != magic) {
+    // One byte tells other protocols apart; both are looked at when there is a head.
+    let magic = if buf.len() < FIXED { 1 } else { MAGIC.len() };
+    if buf.iter().zip(MAGIC).take(magic).any(|(byte, magic)| *byte != magic) {
         return Err(Fault::malformed("not Dubbo"));
     }
     let Some(head) = Head::of(buf) else {

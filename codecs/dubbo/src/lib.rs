@@ -42,5 +42,5 @@ mod hessian;
 mod reply;
 pub mod wire;
 
-pub use call::{Call, Value};
+pub use call::{Call, Shown};
 pub use codec::{Conn, Dubbo, Tag};

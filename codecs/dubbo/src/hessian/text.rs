@@ -125,54 +125,58 @@ impl Reader<'_> {
     }
 
     /// Passes over characters; whether all of them are ASCII.
+    ///
+    /// Nothing is looked at before as many bytes are there as the characters have at least, so that
+    /// it makes no difference how the bytes came.
     fn characters(&mut self, len: usize) -> Result<bool, Bad> {
-        let rest = self.bytes.get(self.at..).unwrap_or_default();
-        let Some(run) = rest.get(..len) else {
-            // Nobody is asked to wait for a text that is broken already.
-            return self.count_characters(len).map(|()| true);
-        };
+        let end = self.at.saturating_add(len);
+        let run = self.bytes.get(self.at..end).ok_or(Bad::Short(end))?;
         if run.is_ascii() {
-            self.at += len;
+            self.at = end;
             return Ok(true);
         }
-        self.count_characters(len).map(|()| false)
-    }
-
-    fn count_characters(&mut self, len: usize) -> Result<(), Bad> {
         let mut left = len;
         while left > 0 {
-            let (_, units) = match self.character() {
-                // This one may take two units; what is left has a byte for each at least.
-                Err(Bad::Short(end)) => {
-                    return Err(Bad::Short(end.saturating_add(left.saturating_sub(2))));
-                }
-                other => other?,
-            };
+            let (more, units) = self.shape(self.peek()?)?;
+            self.wide |= more == 3; // Even if it does not fit: it may, counted otherwise.
             left = left.checked_sub(units).ok_or(Bad::Malformed)?;
+            let end = self.at.saturating_add(1 + more).saturating_add(left);
+            if end > self.bytes.len() {
+                return Err(Bad::Short(end));
+            }
+            self.character()?;
         }
-        Ok(())
+        Ok(false)
+    }
+
+    /// How many bytes follow a character's first one, and how many units of the length it takes.
+    fn shape(&self, first: u8) -> Result<(usize, usize), Bad> {
+        Ok(match first {
+            0x00..=0x7f => (0, 1),
+            0xc0..=0xdf => (1, 1),
+            0xe0..=0xef => (2, 1),
+            0xf0..=0xf4 => (3, if self.units == Units::Utf16 { 2 } else { 1 }),
+            _ => return Err(Bad::Malformed),
+        })
     }
 
     /// A character and how many units of the length it takes.
     fn character(&mut self) -> Result<(u32, usize), Bad> {
         let first = self.byte()?;
-        let more = |reader: &mut Self| match reader.byte()? {
-            byte @ 0x80..=0xbf => Ok(u32::from(byte & 0x3f)),
-            _ => Err(Bad::Malformed),
+        let (more, units) = self.shape(first)?;
+        let (mask, least) = match more {
+            0 => (0x7f, 0),
+            1 => (0x1f, 0x80),
+            2 => (0x0f, 0x800),
+            _ => (0x07, 0x1_0000),
         };
-        let lead = u32::from(first);
-        let (c, least, units) = match first {
-            0x00..=0x7f => (lead, 0, 1),
-            0xc0..=0xdf => ((lead & 0x1f) << 6 | more(self)?, 0x80, 1),
-            0xe0..=0xef => ((lead & 0x0f) << 12 | more(self)? << 6 | more(self)?, 0x800, 1),
-            0xf0..=0xf4 => {
-                self.wide = true;
-                let c = (lead & 0x07) << 18 | more(self)? << 12 | more(self)? << 6 | more(self)?;
-                let units = if self.units == Units::Utf16 { 2 } else { 1 };
-                (c, 0x1_0000, units)
+        let mut c = u32::from(first & mask);
+        for _ in 0..more {
+            match self.byte()? {
+                byte @ 0x80..=0xbf => c = c << 6 | u32::from(byte & 0x3f),
+                _ => return Err(Bad::Malformed),
             }
-            _ => return Err(Bad::Malformed),
-        };
-        if c < least || c > 0x10_ffff { Err(Bad::Malformed) } else { Ok((c, units)) }
+        }
+        if (least..=0x10_ffff).contains(&c) { Ok((c, units)) } else { Err(Bad::Malformed) }
     }
 }
