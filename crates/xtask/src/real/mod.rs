@@ -7,6 +7,7 @@ mod benchmark;
 mod cli;
 mod clients;
 mod demo;
+mod dubbo;
 mod hostile;
 mod login;
 mod metrics;
@@ -136,6 +137,15 @@ pub(crate) const SUITES: &[Suite] = &[
         "huge announcements, bombs, garbage, servers that lie",
         thrift::hostile,
     ),
+    suite_of(
+        "dubbo-sofa",
+        90,
+        "calls of all types from sofa-rpc-node's client to the servers of three libraries",
+        dubbo::sofa,
+    ),
+    suite_of("dubbo-apache", 90, "the same from apache-dubbo-consumer", dubbo::apache),
+    suite_of("dubbo-py", 90, "the same from dubbo-py", dubbo::dubbo_py),
+    suite_of("dubbo-ssl-python", 90, "the same from dubbo-ssl-python", dubbo::dubbo_ssl),
     suite_of("metrics", 60, "promtool on /metrics after traffic", metrics::run),
     suite_of("demo", 120, "the demo judges itself, and notices broken rules", demo::run),
 ];
