@@ -4,7 +4,10 @@ A dialect's name is TRANSPORT-PROTOCOL with an optional `-zlib`, for instance `f
 `header-binary-zlib`.
 """
 
-from thrift.protocol.TBinaryProtocol import TBinaryProtocolFactory
+from thrift.protocol.TBinaryProtocol import (
+    TBinaryProtocolAcceleratedFactory,
+    TBinaryProtocolFactory,
+)
 from thrift.protocol.TCompactProtocol import TCompactProtocolFactory
 from thrift.protocol.THeaderProtocol import THeaderProtocolFactory
 from thrift.protocol.TJSONProtocol import TJSONProtocolFactory
@@ -20,6 +23,8 @@ PLAIN = {
     "binary": TBinaryProtocolFactory(),
     # No version word at the head of a message, as before there were versions.
     "old": TBinaryProtocolFactory(strictRead=False, strictWrite=False),
+    # The same bytes, written and read by C code.
+    "accelerated": TBinaryProtocolAcceleratedFactory(),
     "compact": TCompactProtocolFactory(),
     "json": TJSONProtocolFactory(),
 }

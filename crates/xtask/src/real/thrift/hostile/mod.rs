@@ -7,7 +7,7 @@ mod liars;
 use std::time::{Duration, Instant};
 
 use super::{
-    stage::{Generated, Server, detecting},
+    stage::{Generated, Server, proxy},
     wire::{Argument, Around, Client, Said},
 };
 use crate::{
@@ -54,7 +54,10 @@ impl Scene {
     fn new(middle: Middle, generated: &Generated) -> Result<Self, String> {
         let server = Server::start(generated, DIALECTS)?;
         let endpoint = server.port("framed-binary")?;
-        let proxy = if middle == Middle::Heptad { Some(detecting(endpoint)?) } else { None };
+        let proxy = match middle {
+            Middle::Heptad => Some(proxy("hostile.yaml", &[], &[endpoint])?),
+            _ => None,
+        };
         let port = proxy.as_ref().map_or(endpoint, |p| p.port);
         let good = Client::connect(port, Around::Frame).map_err(|e| e.to_string())?;
         let mut scene = Self { server, proxy, good, calls: 0 };
@@ -84,15 +87,16 @@ impl Scene {
         self.proxy.as_ref().map(|p| Metrics::read(p.admin)).transpose()
     }
 
-    /// Waits until a counter has grown by so much.
-    fn grown(&self, before: Option<&Metrics>, name: &str, by: f64) -> Result<(), String> {
+    /// Waits until counters have grown by so much together.
+    fn grown(&self, before: Option<&Metrics>, names: &[&str], by: f64) -> Result<(), String> {
         let end = Instant::now() + Duration::from_secs(5);
+        let sum = |page: &Metrics| names.iter().map(|name| page.sum(name, &[])).sum::<f64>();
         while let (Some(before), Some(after)) = (before, self.counters()?) {
-            if after.sum(name, &[]) - before.sum(name, &[]) >= by {
+            if sum(&after) - sum(before) >= by {
                 break;
             }
             if Instant::now() > end {
-                return Err(format!("{name} has not grown by {by}:\n{}", after.changed(before)));
+                return Err(format!("{names:?} not grown by {by}:\n{}", after.changed(before)));
             }
             std::thread::sleep(Duration::from_millis(10));
         }
