@@ -113,7 +113,7 @@ fn edited_reply(
     let step = codec.decode_reply(&mut link, &One(asked.tag), &Ctx::default(), &bytes);
     let Ok(Step::Frame(meta, ())) = step else { panic!("{step:?}") };
     let meta: Meta = meta;
-    let new = rewritten(&bytes, &meta, asked.tag, Some(4), edits).unwrap();
+    let new = rewritten(&link, &bytes, &meta, asked.tag, Some(4), edits).unwrap();
     assert_eq!(new[..12], raw(flags, status, 4, b"")[..12]);
     let len = u32::from_be_bytes(new[12..16].try_into().unwrap());
     assert_eq!(len as usize + 16, new.len());

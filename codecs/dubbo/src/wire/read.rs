@@ -68,6 +68,10 @@ impl<'a> Source<'a> {
         })
     }
 
+    fn count(&mut self) -> Result<u32> {
+        u32::try_from(self.int()?).map_err(|_| WireError("a negative number"))
+    }
+
     /// The type of a list or a map: a name, or the number of one.
     fn skip_type(&mut self) -> Result<()> {
         match self.byte()? {
@@ -128,15 +132,15 @@ impl<'a> Source<'a> {
             0x4b => Value::Date(i64::from(i32::from_be_bytes(self.array()?)) * 60_000),
             0x00..=0x1f | 0x30..=0x33 | b'R' | b'S' => Value::Text(self.text_after(tag)?),
             0x20..=0x2f | 0x34..=0x37 | b'A' | b'B' => Value::Bytes(self.bytes_after(tag)?),
-            0x51 => Value::Ref(self.int()? as u32),
+            0x51 => Value::Ref(self.count()?),
             0x55 | b'V' | 0x57 | 0x58 | 0x70..=0x7f => {
                 if matches!(tag, 0x55 | b'V' | 0x70..=0x77) {
                     self.skip_type()?;
                 }
                 let count = match tag {
                     0x55 | 0x57 => None,
-                    b'V' | 0x58 => Some(self.int()?),
-                    _ => Some(i32::from(tag & 7)),
+                    b'V' | 0x58 => Some(self.count()?),
+                    _ => Some(u32::from(tag & 7)),
                 };
                 Value::List(self.list(count, depth)?)
             }
@@ -152,12 +156,12 @@ impl<'a> Source<'a> {
             }
             b'C' => {
                 let class = self.text()?;
-                let fields = (0..self.int()?).map(|_| self.text()).collect::<Result<_>>()?;
+                let fields = (0..self.count()?).map(|_| self.text()).collect::<Result<_>>()?;
                 self.classes.push((class, fields));
                 self.nested(depth)?
             }
             b'O' => {
-                let number = self.int()?;
+                let number = self.count()?;
                 self.object(number as usize, depth)?
             }
             0x60..=0x6f => self.object((tag - 0x60).into(), depth)?,
@@ -165,11 +169,11 @@ impl<'a> Source<'a> {
         })
     }
 
-    fn list(&mut self, count: Option<i32>, depth: usize) -> Result<Vec<Value>> {
+    fn list(&mut self, count: Option<u32>, depth: usize) -> Result<Vec<Value>> {
         let mut values = Vec::new();
         loop {
             let ends = match count {
-                Some(count) => values.len() as i64 >= count.into(),
+                Some(count) => values.len() >= count as usize,
                 None => self.at_end()?,
             };
             if ends {

@@ -99,11 +99,12 @@ impl Call {
         id: Option<u64>,
         edits: &[HeaderEdit],
     ) -> Result<Vec<u8>, Fault> {
-        rewritten(&self.bytes, &self.meta, self.tag, id, edits)
+        rewritten(&self.conn, &self.bytes, &self.meta, self.tag, id, edits)
     }
 }
 
 pub(crate) fn rewritten(
+    from: &Conn,
     frame: &[u8],
     meta: &Meta,
     tag: Tag,
@@ -113,7 +114,7 @@ pub(crate) fn rewritten(
     let mut out = Chain::default();
     let mut splice = Splice::new(frame, None, &mut out);
     let edit = Rewrite::new(id, edits);
-    let result = Dubbo::default().rewrite(&session(), &session(), meta, tag, &edit, &mut splice);
+    let result = Dubbo::default().rewrite(from, &session(), meta, tag, &edit, &mut splice);
     match result {
         Ok(()) => Ok(out.to_vec()),
         Err(fault) => {
