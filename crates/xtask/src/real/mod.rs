@@ -146,6 +146,24 @@ pub(crate) const SUITES: &[Suite] = &[
     suite_of("dubbo-apache", 90, "the same from apache-dubbo-consumer", dubbo::apache),
     suite_of("dubbo-py", 90, "the same from dubbo-py", dubbo::dubbo_py),
     suite_of("dubbo-ssl-python", 90, "the same from dubbo-ssl-python", dubbo::dubbo_ssl),
+    suite_of(
+        "dubbo-frames",
+        60,
+        "frames by hand to real servers: ids, heartbeats, oneway, generic, 50 out of order",
+        dubbo::frames,
+    ),
+    suite_of(
+        "dubbo-routes",
+        60,
+        "by service, method, attachment, version, argument to the right of two servers",
+        dubbo::routes,
+    ),
+    suite_of(
+        "dubbo-errors",
+        90,
+        "refusals, time-outs and dead servers as exceptions with the router's words",
+        dubbo::errors,
+    ),
     suite_of("metrics", 60, "promtool on /metrics after traffic", metrics::run),
     suite_of("demo", 120, "the demo judges itself, and notices broken rules", demo::run),
 ];

@@ -3,36 +3,13 @@
 "use strict";
 
 const { parseArgs } = require("node:util");
-const { DubboDirectlyInvoker } = require("apache-dubbo-consumer");
 const groups = require("./calls");
-const { left } = require("./left-out");
+const { connect } = require("./client-apache");
 const { end, group, step } = require("./recorder");
-const { INTERFACE, VERSION } = require("./service");
 
 const { values: options } = parseArgs({
   options: { port: { type: "string" }, server: { type: "string" } },
 });
-
-function connect() {
-  const invoker = DubboDirectlyInvoker.from({
-    dubboHost: `127.0.0.1:${options.port}`,
-    dubboVersion: "2.0.2",
-    dubboInvokeTimeout: 20000,
-  });
-  return {
-    invoker,
-    untyped: {},
-    left: (...what) => left("apache", options.server, ...what),
-    call(method, args, { service = INTERFACE, version = VERSION, attachments = {} } = {}) {
-      const methods = { [method]: (...args) => args };
-      const meta = { dubboInterface: service, version, attachments, methods };
-      return invoker.proxyService(meta)[method](...args).then(({ res, err }) => {
-        if (err) throw err;
-        return res;
-      });
-    },
-  };
-}
 
 async function heartbeats(client) {
   group("heartbeats");
@@ -45,9 +22,9 @@ async function heartbeats(client) {
 
 async function main() {
   for (const run of [...groups, heartbeats]) {
-    const client = connect();
+    const client = connect(options.port, options.server);
     await run(client);
-    client.invoker.close();
+    await client.close();
   }
   end();
 }

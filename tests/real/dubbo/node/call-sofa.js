@@ -3,45 +3,14 @@
 "use strict";
 
 const { parseArgs } = require("node:util");
-const { RpcClient } = require("sofa-rpc-node").client;
-const protocol = require("dubbo-remoting");
 const groups = require("./calls");
-const { left } = require("./left-out");
+const { connect } = require("./client-sofa");
 const { end, group, record, step } = require("./recorder");
 const { INTERFACE, VERSION } = require("./service");
-const { untyped } = require("./values");
 
 const { values: options } = parseArgs({
   options: { port: { type: "string" }, server: { type: "string" } },
 });
-const quiet = { info() {}, warn() {}, error() {}, debug() {} };
-
-function connect() {
-  const rpc = new RpcClient({ logger: quiet, protocol, responseTimeout: 20000 });
-  rpc.on("error", () => {});
-  const last = {};
-  rpc.on("response", ({ res }) => (last.attachments = res.responseProps));
-  const consumer = (service, version) =>
-    rpc.createConsumer({
-      interfaceName: service,
-      version,
-      group: "",
-      serverHost: `127.0.0.1:${options.port}`,
-    });
-  return {
-    last,
-    rpc,
-    consumer,
-    untyped: untyped(),
-    left: (...what) => left("sofa", options.server, ...what),
-    async call(method, args, { service = INTERFACE, version = VERSION, attachments = {} } = {}) {
-      const to = consumer(service, version);
-      await to.ready();
-      return to.invoke(method, args, { requestProps: { service, ...attachments } });
-    },
-  };
-}
-
 async function replyAttachments(client) {
   group("attachments of the reply");
   const call = (dubbo) => client.call("name", [], { attachments: { dubbo } });
@@ -69,9 +38,9 @@ async function heartbeats(client) {
 
 async function main() {
   for (const run of [...groups, replyAttachments, heartbeats]) {
-    const client = connect();
+    const client = connect(options.port, options.server);
     await run(client);
-    await client.rpc.close();
+    await client.close();
   }
   end();
 }

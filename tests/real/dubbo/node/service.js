@@ -29,6 +29,12 @@ function methods({ name, made, declared }) {
     async name() {
       return name;
     },
+    async who() {
+      return name;
+    },
+    async die() {
+      process.exit(1);
+    },
     async echo(value) {
       return value;
     },

@@ -4,7 +4,14 @@
 //! apache-dubbo-consumer, dubbo-py and dubbo-ssl-python, and bytes written here. Their scripts are
 //! in `tests/real/dubbo`.
 
+mod errors;
+mod frames;
 mod matrix;
+mod routes;
 mod stage;
+mod wire;
 
+pub(super) use errors::run as errors;
+pub(super) use frames::run as frames;
 pub(super) use matrix::{apache, dubbo_py, dubbo_ssl, sofa};
+pub(super) use routes::run as routes;

@@ -1,9 +1,12 @@
 //! What a suite on Dubbo stands on: servers of three libraries, clients of four, and the router.
 
 use std::{
-    io::{BufRead as _, BufReader},
+    io::{BufRead as _, BufReader, Write as _},
     path::PathBuf,
     process::{Command, Stdio},
+    sync::mpsc,
+    thread,
+    time::Duration,
 };
 
 use serde_json::Value;
@@ -124,5 +127,53 @@ impl Target {
     /// What the router printed, for a failure's text.
     pub(super) fn log(&self) -> String {
         self.proxy.as_ref().map(Proxy::log).unwrap_or_default()
+    }
+}
+
+/// A client library that makes calls as it is told, on one connection.
+pub(super) struct Asker {
+    process: Kept,
+    replies: mpsc::Receiver<String>,
+    /// Its name in scripts.
+    pub(super) library: &'static str,
+}
+
+impl Asker {
+    /// All libraries.
+    pub(super) const LIBRARIES: [&str; 4] = ["sofa", "apache", "dubbo_py", "dubbo_ssl"];
+
+    /// A client of a loopback port.
+    pub(super) fn start(library: &'static str, port: u16) -> Result<Self, String> {
+        let mut command = if library.starts_with("dubbo") { python("ask.py") } else { node("ask.js") };
+        let child = command
+            .args([library, &port.to_string()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(|e| format!("{library}: {e}"))?;
+        let mut process = Kept(child);
+        let stdout = process.0.stdout.take().ok_or("no pipe")?;
+        let (send, replies) = mpsc::channel();
+        thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                if send.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        Ok(Self { process, replies, library })
+    }
+
+    /// Makes a call: an object with `method`, `args`, and perhaps `service`, `version`,
+    /// `attachments`. What came back is an object with `value` or `error`.
+    pub(super) fn ask(&mut self, call: &Value) -> Result<Value, String> {
+        let stdin = self.process.0.stdin.as_mut().ok_or("no pipe")?;
+        writeln!(stdin, "{call}").map_err(|e| format!("{}: {e}", self.library))?;
+        let line = self
+            .replies
+            .recv_timeout(Duration::from_secs(30))
+            .map_err(|e| format!("{}, {call}: {e}", self.library))?;
+        serde_json::from_str(&line).map_err(|e| format!("{} said {line}: {e}", self.library))
     }
 }
