@@ -95,7 +95,7 @@ pub(crate) const SUITES: &[Suite] = &[
     ),
     suite_of(
         "thrift-python",
-        120,
+        180,
         "every method of Apache's own test in every dialect, Apache's Python client and server",
         thrift::python,
     ),

@@ -6,19 +6,38 @@ use super::{
 };
 use crate::{real::transcript, rig::Middle, tally::Tally};
 
-/// Every framing with every protocol that can be turned into one another.
-const SERVERS: &[&str] = &[
-    "buffered-binary",
-    "buffered-compact",
-    "framed-binary",
-    "framed-compact",
-    "header-binary",
-    "header-compact",
+/// Clients, and servers for each of them: protocols that can be turned into one another, in every
+/// framing.
+const GROUPS: &[(&[&str], &[&str])] = &[
+    (
+        &[
+            "buffered-binary",
+            "buffered-old",
+            "buffered-compact",
+            "framed-binary",
+            "framed-old",
+            "framed-compact",
+            "header-binary",
+            "header-binary-zlib",
+            "header-compact",
+            "header-compact-zlib",
+            "framed-header-binary",
+            "framed-header-compact",
+        ],
+        &[
+            "buffered-binary",
+            "buffered-compact",
+            "framed-binary",
+            "framed-compact",
+            "header-binary",
+            "header-compact",
+        ],
+    ),
+    (
+        &["buffered-json", "framed-json", "header-json", "framed-header-json"],
+        &["buffered-json", "framed-json", "header-json"],
+    ),
 ];
-
-/// Clients that differ from all of these.
-const MORE_CLIENTS: &[&str] =
-    &["buffered-old", "framed-old", "framed-header-binary", "framed-header-compact"];
 
 pub(in crate::real) fn run(middle: Middle) -> Result<Tally, String> {
     let generated = Generated::new()?;
@@ -30,10 +49,12 @@ pub(in crate::real) fn run(middle: Middle) -> Result<Tally, String> {
     let mut all = Tally::default();
     let (mut pairs, mut count) = (0, 0);
     let record = |dialect: &str, port| record_python(&generated, dialect, port);
-    let headless = record("framed-binary", server.port("framed-binary")?)?;
-    for client in SERVERS.iter().chain(MORE_CLIENTS) {
+    let each =
+        GROUPS.iter().flat_map(|(clients, servers)| clients.iter().map(move |c| (c, servers)));
+    for (client, servers) in each {
         let own = record(client, server.port(client)?)?;
-        for speaks in SERVERS.iter().filter(|s| s != &client) {
+        let headless = record(without(client), server.port(without(client))?)?;
+        for speaks in servers.iter().filter(|s| s != &client) {
             // Info headers go as far as both sides have them.
             let expected =
                 if has_headers(client) && has_headers(speaks) { &own } else { &headless };
@@ -77,5 +98,9 @@ fn has_headers(dialect: &str) -> bool {
 
 /// A dialect in which a server says the same without headers.
 fn without(dialect: &str) -> &str {
-    if has_headers(dialect) { "framed-binary" } else { dialect }
+    match (has_headers(dialect), dialect.contains("json")) {
+        (true, true) => "framed-json",
+        (true, false) => "framed-binary",
+        (false, _) => dialect,
+    }
 }

@@ -1,5 +1,5 @@
 //! Clients in every dialect they have: straight to the server, through a listener that detects the
-//! dialect, and through one that was told.
+//! dialect, through one that was told, and over links that all clients share.
 
 use super::stage::{Generated, Server, detecting, proxy, words};
 use crate::{
@@ -143,8 +143,14 @@ fn ways(
         let port = server.port(dialect)?;
         return Ok(vec![("stand-in", Way::StandIn { _server: server, port })]);
     }
+    let shared = ", links: { share: true }";
+    let shared = proxy("one.yaml", &[("@CODEC@", "thrift"), ("@SPEAKS@", shared)], &[endpoint])?;
     let (transport, protocol) = words(dialect);
     let told = format!("{{ thrift: {{ transport: {transport}, protocol: {protocol} }} }}");
     let told = proxy("one.yaml", &[("@CODEC@", &told), ("@SPEAKS@", "")], &[endpoint])?;
-    Ok(vec![("detected", Way::Heptad(detecting(endpoint)?)), ("told", Way::Heptad(told))])
+    Ok(vec![
+        ("detected", Way::Heptad(detecting(endpoint)?)),
+        ("told", Way::Heptad(told)),
+        ("shared", Way::Heptad(shared)),
+    ])
 }

@@ -14,7 +14,10 @@ use super::{
     stage::{Generated, Server, detecting},
     wire::{Argument, Around, Client, Said},
 };
-use crate::{rig::Middle, tally::Tally};
+use crate::{
+    rig::{Metrics, Middle},
+    tally::Tally,
+};
 
 const CLIENTS: u32 = 50;
 const CALLS: u32 = 60;
@@ -56,6 +59,10 @@ pub(in crate::real) fn run(middle: Middle) -> Result<Tally, String> {
     let calls = f64::from(CLIENTS * CALLS) * ROUNDS as f64;
     let ratio = direct.as_secs_f64() / through.as_secs_f64();
     tally.check(ratio >= LEAST, || format!("{ratio:.2} of direct; rounds {ratios:.2?}"));
+    if let Some(proxy) = &proxy {
+        let used = Metrics::read(proxy.admin)?.sum("process_cpu_seconds_total", &[]);
+        tally.note(format!("{:.0} µs of the router's processor time per call", used / calls * 1e6));
+    }
     tally.note(format!(
         "{ratio:.2} of direct: {:.0} and {:.0} calls/s (rounds {ratios:.2?})",
         calls / through.as_secs_f64(),
