@@ -64,6 +64,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Reads a buffer that is all there.
+    #[cfg(test)]
     pub(crate) const fn whole(buf: &'a [u8], at: usize) -> Self {
         let end = Bound::end(buf.len());
         Self { buf, at, end, limit: end }

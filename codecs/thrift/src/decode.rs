@@ -224,3 +224,71 @@ pub(crate) const fn encoding(protocol: Protocol) -> Option<Encoding> {
         Protocol::Json => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Decodes with reads of `n` bytes each; the steps that it took.
+    fn steps(bytes: &[u8], n: usize) -> u64 {
+        let mut conn = Conn::new(false, Dialect::default(), false);
+        let options = ThriftOptions::default();
+        let cx = Ctx::default().max_frame(u32::MAX);
+        let (mut seen, mut need) = (0, 1);
+        while seen < bytes.len() {
+            seen = (seen + n).min(bytes.len());
+            if seen < need {
+                continue;
+            }
+            match request(&options, &mut conn, &cx, bytes.get(..seen).unwrap_or(bytes)) {
+                Ok(Step::Frame(meta, _)) => assert_eq!(meta.len as usize, bytes.len()),
+                Err(Stop::Need(at)) => need = at,
+                other => panic!("{other:?}"),
+            }
+        }
+        conn.resume.walk.steps + conn.resume.json.steps
+    }
+
+    #[test]
+    fn an_unframed_message_is_walked_through_once_whatever_its_reads() {
+        let strict = b"\x80\x01\0\x01\0\0\0\x01x\0\0\0\x01";
+        // Many small fields: a list of structs with one number each.
+        let many = |n: u32| {
+            let mut bytes = [&strict[..], b"\x0f\0\x01\x0c"].concat();
+            bytes.extend_from_slice(&n.to_be_bytes());
+            bytes.extend_from_slice(&b"\x08\0\x01\0\0\0\x05\0".repeat(n as usize));
+            bytes.push(0);
+            bytes
+        };
+        let compact =
+            |n: usize| [b"\x82\x21\x01\x01x".to_vec(), b"\x15\x05".repeat(n), vec![0]].concat();
+        let json = |n: usize| {
+            [b"[1,\"x\",1,1,{".to_vec(), b"\"1\":{\"str\":\"a\\\"b\"},".repeat(n), b"}]".to_vec()]
+                .concat()
+        };
+        for n in [1, 2, 3, 7, 1000, usize::MAX >> 1] {
+            for (short, long) in [
+                (many(1_000), many(10_000)),
+                (compact(1_000), compact(10_000)),
+                (json(1_000), json(10_000)),
+            ] {
+                let (few, all) = (steps(&short, n), steps(&long, n));
+                // A step stops for lack of bytes at most once for each byte that comes.
+                assert!(all <= 2 * long.len() as u64 + 10, "{all} steps in reads of {n}");
+                assert!(all <= 11 * few, "{all} steps, and {few} for a tenth, in reads of {n}");
+            }
+        }
+    }
+
+    #[test]
+    fn elements_of_one_size_and_strings_are_stepped_over() {
+        let strict = b"\x80\x01\0\x01\0\0\0\x01x\0\0\0\x01";
+        let doubles = [&strict[..], b"\x0f\0\x01\x04\0\0\x40\0", &[0; 0x4000 * 8], b"\0"].concat();
+        let text = [&strict[..], b"\x0b\0\x01\0\x01\0\0", &[b'x'; 0x1_0000], b"\0"].concat();
+        for bytes in [doubles, text] {
+            for n in [1, 1000, usize::MAX >> 1] {
+                assert!(steps(&bytes, n) < 20, "{} steps in reads of {n}", steps(&bytes, n));
+            }
+        }
+    }
+}

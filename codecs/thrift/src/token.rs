@@ -201,11 +201,6 @@ impl Walk {
         self.stack.len()
     }
 
-    /// Where the next token is.
-    pub(crate) const fn at(&self) -> usize {
-        self.at
-    }
-
     /// Goes to the end of the struct.
     pub(crate) fn finish(
         &mut self,
