@@ -101,12 +101,12 @@ pub(crate) const SUITES: &[Suite] = &[
     ),
     suite_of(
         "thrift-node",
-        90,
+        120,
         "the same with Apache's Node client, 50 calls at once",
         thrift::node,
     ),
     suite_of("thriftpy2", 60, "the same with thriftpy2", thrift::thriftpy2),
-    suite_of("thrift-convert", 120, "clients of one dialect, servers of another", thrift::convert),
+    suite_of("thrift-convert", 240, "clients of one dialect, servers of another", thrift::convert),
     suite_of(
         "thrift-routes",
         60,
@@ -151,6 +151,12 @@ pub(crate) const SUITES: &[Suite] = &[
         60,
         "frames by hand to real servers: ids, heartbeats, oneway, generic, 50 out of order",
         dubbo::frames,
+    ),
+    suite_of(
+        "dubbo-links",
+        60,
+        "a server by hand: all replies and serializations, heartbeats, its good-bye",
+        dubbo::links,
     ),
     suite_of(
         "dubbo-routes",

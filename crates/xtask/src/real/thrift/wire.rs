@@ -26,7 +26,16 @@ pub(super) enum Argument<'a> {
 
 /// A call: fields are numbered from 1.
 pub(super) fn call(around: Around, method: &str, id: u32, arguments: &[Argument<'_>]) -> Vec<u8> {
-    let mut body = vec![0x80, 1, 0, 1];
+    message(around, 1, method, id, arguments)
+}
+
+/// A call without a reply.
+pub(super) fn oneway(around: Around, method: &str, id: u32, arguments: &[Argument<'_>]) -> Vec<u8> {
+    message(around, 4, method, id, arguments)
+}
+
+fn message(around: Around, kind: u8, method: &str, id: u32, arguments: &[Argument<'_>]) -> Vec<u8> {
+    let mut body = vec![0x80, 1, 0, kind];
     text(&mut body, method);
     body.extend(id.to_be_bytes());
     for (field, argument) in (1_u16..).zip(arguments) {
