@@ -6,6 +6,7 @@
 
 mod errors;
 mod frames;
+mod links;
 mod matrix;
 mod routes;
 mod stage;
@@ -13,5 +14,6 @@ mod wire;
 
 pub(super) use errors::run as errors;
 pub(super) use frames::run as frames;
+pub(super) use links::run as links;
 pub(super) use matrix::{apache, dubbo_py, dubbo_ssl, sofa};
 pub(super) use routes::run as routes;

@@ -144,7 +144,8 @@ impl Asker {
 
     /// A client of a loopback port.
     pub(super) fn start(library: &'static str, port: u16) -> Result<Self, String> {
-        let mut command = if library.starts_with("dubbo") { python("ask.py") } else { node("ask.js") };
+        let mut command =
+            if library.starts_with("dubbo") { python("ask.py") } else { node("ask.js") };
         let child = command
             .args([library, &port.to_string()])
             .stdin(Stdio::piped())
