@@ -2,6 +2,7 @@
 //! small codec made for the purpose can express. Each scenario runs for several seeds.
 
 mod common;
+mod dubbo;
 mod filters;
 mod limits;
 mod narrow;
