@@ -248,7 +248,8 @@ impl<'a> Rewritten<'a> {
             let mut infos = Infos::new(self.frame, self.infos.clone());
             for info in infos.by_ref().filter(|info| info.persistent == persistent) {
                 let twice = || self.known.and_then(|k| k.value(info.name)) == Some(info.value);
-                if !ends(edits, info.name) && !(persistent && twice()) {
+                let gone = ends(edits, info.name) || (persistent && twice());
+                if !gone {
                     each(Piece::Old(info.at..info.end));
                 }
             }

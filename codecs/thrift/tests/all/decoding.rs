@@ -146,11 +146,13 @@ fn args_are_read_by_field_id() {
     }
 }
 
+type Expected<'a> = Result<Option<&'a str>, Unknown>;
+
 #[test]
 fn headers_are_found_as_a_server_would() {
     let codec = codec();
     let call = message(P::Compact, CALL, "x", 1, &V::Struct(vec![]));
-    let cases: [(Header, &str, Result<Option<&str>, Unknown>); 8] = [
+    let cases: [(Header, &str, Expected<'_>); 8] = [
         (Header::new(1), "user", Ok(None)),
         (Header::new(1).pairs(&[("user", "a")]), "user", Ok(Some("a"))),
         (Header::new(1).pairs(&[("user", "a")]), "User", Ok(None)),
