@@ -10,3 +10,4 @@ mod redis;
 mod rpc;
 mod sessions;
 mod soak;
+mod thrift;
