@@ -23,6 +23,9 @@ const PYTHON: &[&str] = &[
 ];
 const NODE: &[&str] = &["buffered-binary", "buffered-compact", "framed-binary", "framed-json"];
 
+/// Those that are also run over shared links, on which a late reply comes before the next one.
+const SHARED: &[&str] = &["buffered-binary", "framed-compact", "header-json"];
+
 /// Groups of steps, and words of the exception that the first step of each must raise; without
 /// words it must raise none, since nothing comes back to a call that expects nothing.
 const CASES: &[(&str, &str)] = &[
@@ -52,25 +55,31 @@ pub(in crate::real) fn run(middle: Middle) -> Result<Tally, String> {
     let live = Server::start(&generated, PYTHON)?;
     let live_node = Server::start(&generated, NODE)?;
     let mut all = Tally::default();
-    for (dialects, live, is_node) in [(PYTHON, &live, false), (NODE, &live_node, true)] {
+    let mut clients = 0;
+    let shared = ", links: { share: true }";
+    for (dialects, live, is_node, more) in
+        [(PYTHON, &live, false, ""), (SHARED, &live, false, shared), (NODE, &live_node, true, "")]
+    {
         for dialect in dialects {
-            let name = format!("{} {dialect}", if is_node { "Node" } else { "Python" });
-            match one(middle, &generated, dialect, live.port(dialect)?, is_node) {
+            clients += 1;
+            let name = format!("{} {dialect}{more}", if is_node { "Node" } else { "Python" });
+            match one(middle, &generated, dialect, (live.port(dialect)?, more), is_node) {
                 Ok(steps) => judge(&mut all, &name, &steps, is_node),
                 Err(e) => all.fail(format!("{name}: {e}")),
             }
         }
     }
-    all.note(format!("{} clients, {} cases each", PYTHON.len() + NODE.len(), CASES.len()));
+    all.note(format!("{clients} clients, {} cases each", CASES.len()));
     Ok(all)
 }
 
-/// What a client saw with a server of its own that it may kill.
+/// What a client saw with a live server, for whose cluster there may be more to say, and one of its
+/// own that it may kill.
 fn one(
     middle: Middle,
     generated: &Generated,
     dialect: &str,
-    live: u16,
+    (live, more): (u16, &str),
     is_node: bool,
 ) -> Result<Vec<Step>, String> {
     let mut command =
@@ -78,7 +87,7 @@ fn one(
     command.args(["--dialect", dialect]);
     if middle == Middle::Heptad {
         let victim = Server::start(generated, &[dialect])?;
-        let proxy = proxy("errors.yaml", &[], &[live, victim.port(dialect)?])?;
+        let proxy = proxy("errors.yaml", &[("@SPEAKS@", more)], &[live, victim.port(dialect)?])?;
         return steps(command, proxy.port).map_err(|e| format!("{e}\n{}", proxy.log()));
     }
     // A server that says what the router would say, which shows that the clients tell it.

@@ -4,7 +4,7 @@
 use super::stage::{Generated, Server, detecting, proxy, words};
 use crate::{
     real::{clients::steps, transcript},
-    rig::{Middle, Proxy},
+    rig::{Metrics, Middle, Proxy},
     tally::Tally,
 };
 
@@ -49,15 +49,15 @@ enum Script {
 }
 
 pub(in crate::real) fn python(middle: Middle) -> Result<Tally, String> {
-    every(middle, Script::Python("client.py"), PYTHON)
+    every(middle, Script::Python("client.py"), PYTHON, Some(ENDS))
 }
 
 pub(in crate::real) fn node(middle: Middle) -> Result<Tally, String> {
-    every(middle, Script::Node("client.js"), NODE)
+    every(middle, Script::Node("client.js"), NODE, None)
 }
 
 pub(in crate::real) fn thriftpy2(middle: Middle) -> Result<Tally, String> {
-    every(middle, Script::Python("thriftpy2_client.py"), THRIFTPY2)
+    every(middle, Script::Python("thriftpy2_client.py"), THRIFTPY2, None)
 }
 
 /// What a client sees on a port.
@@ -84,7 +84,18 @@ pub(super) fn record_python(
     record(generated, Script::Python("client.py"), dialect, port)
 }
 
-fn every(middle: Middle, script: Script, dialects: &[&str]) -> Result<Tally, String> {
+/// Outcomes and how many calls of `client.py` end in them.
+type Ends = &'static [(&'static str, f64)];
+
+/// Declared exceptions, and what the server's library answers itself.
+const ENDS: Ends = &[("app_error", 5.0), ("protocol_error", 2.0), ("timeout", 0.0), ("reset", 0.0)];
+
+fn every(
+    middle: Middle,
+    script: Script,
+    dialects: &[&str],
+    ends: Option<Ends>,
+) -> Result<Tally, String> {
     let generated = Generated::new()?;
     let server = Server::start(&generated, dialects)?;
     let mut all = Tally::default();
@@ -101,6 +112,9 @@ fn every(middle: Middle, script: Script, dialects: &[&str]) -> Result<Tally, Str
                     let mut tally = transcript::compare(&name, &direct, &through, false);
                     tally.notes.clear();
                     all.add(tally);
+                    if let (Way::Heptad(proxy), Some(ends)) = (&way, ends) {
+                        count_ends(&mut all, &name, proxy, ends)?;
+                    }
                 }
                 Err(e) => all.fail(format!("{name}: {e}\n{}", way.log())),
             }
@@ -108,6 +122,17 @@ fn every(middle: Middle, script: Script, dialects: &[&str]) -> Result<Tally, Str
     }
     all.note(format!("{} dialects: {} steps direct, {} through", dialects.len(), seen.0, seen.1));
     Ok(all)
+}
+
+/// Whether the router has understood how calls ended.
+fn count_ends(tally: &mut Tally, name: &str, proxy: &Proxy, ends: Ends) -> Result<(), String> {
+    let page = Metrics::read(proxy.admin)?;
+    for (outcome, wanted) in ends {
+        let label = format!("outcome=\"{outcome}\"");
+        let got = page.sum("heptad_requests_total", &[&label]);
+        tally.check(got == *wanted, || format!("{name}: {got} calls ended in {outcome}"));
+    }
+    Ok(())
 }
 
 /// What a client is led through.

@@ -53,7 +53,8 @@ pub(super) fn run(generated: &Generated, tally: &mut Tally) -> Result<(), String
                 let _ = stream.write_all(&bytes);
             }
         });
-        let proxy = proxy("errors.yaml", &[], &[live.port("framed-binary")?, port])?;
+        let endpoints = [live.port("framed-binary")?, port];
+        let proxy = proxy("errors.yaml", &[("@SPEAKS@", "")], &endpoints)?;
         let mut client = Client::connect(proxy.port, Around::Frame).map_err(text)?;
         for id in 1..=3 {
             let got = client.call("die", id, &[]);
