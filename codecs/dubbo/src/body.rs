@@ -1,5 +1,6 @@
-//! The body of a request in Hessian 2: its prefix, which the decoder reads, and everything behind
-//! it, which is read when a rule asks. It knows offsets and nothing of frames' flags.
+//! The body of a request in Hessian 2: its prefix, and everything behind it. The decoder goes
+//! through all of it once and notes where the attachments are, so that rules find them without going
+//! through the arguments again. It knows offsets and nothing of frames' flags.
 
 use std::io::Write;
 
@@ -71,26 +72,79 @@ pub(crate) enum Place {
     None { at: usize },
 }
 
+/// What was found when a body was gone through: the offset of the attachments, and two facts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Notes(pub(crate) u32);
+
+impl Notes {
+    /// An attachment says that the path is another one.
+    const PATH: u32 = 1 << 31;
+    /// There are two readings, so that nothing else is noted.
+    const WIDE: u32 = 1 << 30;
+
+    /// Goes through a whole request.
+    pub(crate) fn of(frame: &[u8], prefix: &Prefix, limits: Limits) -> Self {
+        let body = Body { frame, at: Some(prefix.end()), values: None, notes: Self(0), limits };
+        let (mut wide, mut path) = (false, 0);
+        let place = body.walk(Units::Utf16, &mut wide, |entry| {
+            let plain = |text: Text| frame.get(text.plain()?);
+            let same = match entry.value {
+                Scalar::Text(text) => plain(text).is_some() && plain(text) == plain(prefix.path),
+                _ => false,
+            };
+            if !same && entry.is(frame, "path") {
+                path = Self::PATH;
+            }
+        });
+        if wide {
+            return Self(Self::WIDE);
+        }
+        let Ok(Place::Map { at, .. } | Place::None { at }) = place else {
+            return Self(0);
+        };
+        u32::try_from(at).ok().filter(|at| *at < Self::WIDE).map_or(Self(0), |at| Self(at | path))
+    }
+
+    /// The body cannot be read.
+    pub(crate) const fn is_unreadable(self) -> bool {
+        self.0 == 0
+    }
+
+    /// The service is what the prefix says.
+    pub(crate) const fn is_plain(self) -> bool {
+        self.0 != 0 && self.0 & (Self::PATH | Self::WIDE) == 0
+    }
+
+    /// Where the attachments begin, if that is certain.
+    const fn attachments(self) -> Option<usize> {
+        match self.0 & !Self::PATH {
+            0 | Self::WIDE => None,
+            at => Some(at as usize),
+        }
+    }
+}
+
 /// The body of a whole request, or of a reply with attachments.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Body<'a> {
     frame: &'a [u8],
-    /// Where the part in question begins.
-    at: usize,
+    /// Where the part in question begins; found again if it is not known.
+    at: Option<usize>,
     /// Values in front of the attachments; of a request its types say how many.
     values: Option<u32>,
+    notes: Notes,
     limits: Limits,
 }
 
 impl<'a> Body<'a> {
-    /// A request's, whose argument types begin at `types`.
-    pub(crate) const fn new(frame: &'a [u8], types: usize, limits: Limits) -> Self {
-        Self { frame, at: types, values: None, limits }
+    /// A request's, and what was noted of it.
+    pub(crate) const fn new(frame: &'a [u8], notes: Notes, limits: Limits) -> Self {
+        Self { frame, at: None, values: None, notes, limits }
     }
 
     /// A reply's, with this many values behind the flag that ends at `at`.
     pub(crate) const fn reply(frame: &'a [u8], at: usize, values: u32, limits: Limits) -> Self {
-        Self { frame, at, values: Some(values), limits }
+        Self { frame, at: Some(at), values: Some(values), notes: Notes(0), limits }
     }
 
     /// The service that a Java server takes: attachments override what the prefix says.
@@ -152,9 +206,20 @@ impl<'a> Body<'a> {
     /// The value of an attachment. Of several with the name the last one, as when they are put into
     /// a map.
     pub(crate) fn attachment(&self, name: &str) -> Result<Option<Scalar>, Unknown> {
+        let mut found = None;
+        if let Some(mut reader) = self.noted()
+            && entries(&mut reader, |entry| {
+                if entry.is(self.frame, name) {
+                    found = Some(entry.value);
+                }
+            })
+            .is_ok()
+        {
+            return Ok(found);
+        }
         tried(|units, wide| {
             let mut found = None;
-            self.walk(units, wide, &mut |entry| {
+            self.walk(units, wide, |entry| {
                 if entry.is(self.frame, name) {
                     found = Some(entry.value);
                 }
@@ -166,11 +231,23 @@ impl<'a> Body<'a> {
     /// Reads to the end of the body and calls `each` with every attachment, but only if all of the
     /// body makes sense.
     pub(crate) fn attachments(&self, each: &mut dyn FnMut(&Entry)) -> Result<Place, Unknown> {
-        let read = |units, wide: &mut bool| {
-            self.walk(units, wide, &mut |_| {}).map(|place| (place, units))
-        };
+        if let Some(mut reader) = self.noted()
+            && entries(&mut reader, |_| {}).is_ok()
+            && let Some(mut reader) = self.noted()
+        {
+            return entries(&mut reader, each).map_err(|_| Unknown);
+        }
+        let read =
+            |units, wide: &mut bool| self.walk(units, wide, |_| {}).map(|place| (place, units));
         let (_, units) = tried(read)?;
         self.walk(units, &mut false, each).map_err(|_| Unknown)
+    }
+
+    /// A reader in front of the attachments. It does not know the classes that arguments defined;
+    /// where an attachment needs them, the arguments must be gone through.
+    fn noted(&self) -> Option<Reader<'a>> {
+        let at = self.notes.attachments()?;
+        Some(Reader::new(self.frame, at, Units::Utf16, self.limits))
     }
 
     fn prefix(&self) -> Result<Prefix, Unknown> {
@@ -189,7 +266,11 @@ impl<'a> Body<'a> {
 
     /// A reader in front of the first argument, and how many there are.
     fn reader(&self, units: Units) -> Result<(Reader<'a>, u32), Bad> {
-        let mut reader = Reader::new(self.frame, self.at, units, self.limits);
+        let at = match self.at {
+            Some(at) => at,
+            None => Prefix::of(self.frame)?.end(),
+        };
+        let mut reader = Reader::new(self.frame, at, units, self.limits);
         if let Some(values) = self.values {
             return Ok((reader, values));
         }
@@ -203,12 +284,7 @@ impl<'a> Body<'a> {
     }
 
     /// Reads everything behind the prefix.
-    fn walk(
-        &self,
-        units: Units,
-        wide: &mut bool,
-        each: &mut dyn FnMut(&Entry),
-    ) -> Result<Place, Bad> {
+    fn walk(&self, units: Units, wide: &mut bool, each: impl FnMut(&Entry)) -> Result<Place, Bad> {
         let (mut reader, count) = self.reader(units)?;
         let place = self.walk_with(&mut reader, count, each);
         *wide = reader.wide;
@@ -219,28 +295,12 @@ impl<'a> Body<'a> {
         &self,
         reader: &mut Reader<'a>,
         count: u32,
-        each: &mut dyn FnMut(&Entry),
+        each: impl FnMut(&Entry),
     ) -> Result<Place, Bad> {
         for _ in 0..count {
             reader.skip()?;
         }
-        let at = reader.at();
-        let mut place = Place::None { at };
-        if !reader.is_at_end() && !reader.null()? {
-            if !reader.map()? {
-                return Err(Bad::Malformed);
-            }
-            loop {
-                let key_at = reader.at();
-                if reader.end()? {
-                    place = Place::Map { at, end: key_at };
-                    break;
-                }
-                let (key, value) = (reader.value()?, reader.value()?);
-                each(&Entry { at: key_at, end: reader.at(), key, value });
-            }
-        }
-        if reader.is_at_end() { Ok(place) } else { Err(Bad::Malformed) }
+        entries(reader, each)
     }
 
     /// An argument as it stands in the body.
@@ -293,11 +353,32 @@ impl<'a> Body<'a> {
         }
         tried(|units, wide| {
             let value = read(units, wide);
-            self.walk(units, wide, &mut |_| {})?;
+            self.walk(units, wide, |_| {})?;
             *wide = true;
             value
         })
     }
+}
+
+/// Reads what a request ends with, from behind its arguments.
+fn entries(reader: &mut Reader<'_>, mut each: impl FnMut(&Entry)) -> Result<Place, Bad> {
+    let at = reader.at();
+    let mut place = Place::None { at };
+    if !reader.is_at_end() && !reader.null()? {
+        if !reader.map()? {
+            return Err(Bad::Malformed);
+        }
+        loop {
+            let key_at = reader.at();
+            if reader.end()? {
+                place = Place::Map { at, end: key_at };
+                break;
+            }
+            let (key, value) = (reader.value()?, reader.value()?);
+            each(&Entry { at: key_at, end: reader.at(), key, value });
+        }
+    }
+    if reader.is_at_end() { Ok(place) } else { Err(Bad::Malformed) }
 }
 
 /// Reads as the specification has it, and where that depends on what a character counts, the other

@@ -4,7 +4,7 @@
 use heptad_core::{Codec, Ctx, Flavour, Meta, Side, Step};
 
 use crate::{
-    body::Body,
+    body::{Body, Notes},
     codec::{Dubbo, Tag},
     hessian::{Limits, Scalar},
 };
@@ -80,7 +80,7 @@ impl Call {
         if meta.aux == 0 {
             return Some(call);
         }
-        let body = Body::new(frame, meta.aux as usize, Limits::default());
+        let body = Body::new(frame, Notes(meta.aux), Limits::default());
         let mut found = Vec::new();
         let place = body.attachments(&mut |entry| {
             if let Shown::Text(key) = Shown::of(entry.key, frame) {

@@ -7,7 +7,7 @@ use heptad_core::{
 
 use crate::{
     answer,
-    body::{Body, Prefix},
+    body::{Body, Notes, Prefix},
     edit,
     frame::{EVENT, FIXED, HESSIAN2, Head, MAGIC, OK, REQUEST, TWO_WAY, put},
     hessian::{Bad, Limits, Scalar, Text},
@@ -56,7 +56,7 @@ impl Codec for Dubbo {
     fn decode_request(&self, conn: &mut Conn, cx: &Ctx, buf: &[u8]) -> Result<Step<Tag>, Fault> {
         conn.limits = Limits { depth: cx.max_depth, parts: cx.max_parts };
         match step_of(cx, buf)? {
-            Ok(head) => request(cx, &head, buf),
+            Ok(head) => request(cx, conn.limits, &head, buf),
             Err(step) => Ok(step),
         }
     }
@@ -94,7 +94,11 @@ impl Codec for Dubbo {
         frame: &'a [u8],
         scratch: &'a mut Vec<u8>,
     ) -> Found<'a> {
-        body(conn, meta, frame)?.service(scratch)
+        match Notes(meta.aux) {
+            notes if notes.is_plain() && meta.service.is_present() => Ok(meta.service.of(frame)),
+            notes if notes.is_unreadable() => Err(Unknown),
+            _ => body(conn, meta, frame)?.service(scratch),
+        }
     }
 
     fn method<'a>(
@@ -104,7 +108,10 @@ impl Codec for Dubbo {
         frame: &'a [u8],
         scratch: &'a mut Vec<u8>,
     ) -> Found<'a> {
-        body(conn, meta, frame)?.method(scratch)
+        match meta.method.of(frame) {
+            Some(name) if !name.starts_with(b"$") => Ok(Some(name)),
+            _ => body(conn, meta, frame)?.method(scratch),
+        }
     }
 
     fn header<'a>(
@@ -115,6 +122,9 @@ impl Codec for Dubbo {
         name: &str,
         scratch: &'a mut Vec<u8>,
     ) -> Found<'a> {
+        if Notes(meta.aux).is_unreadable() {
+            return Err(Unknown);
+        }
         body(conn, meta, frame)?.header(name, scratch)
     }
 
@@ -210,7 +220,7 @@ pub(crate) fn step_of<T>(cx: &Ctx, buf: &[u8]) -> Result<Result<Head, Step<T>>, 
     Ok(Ok(head))
 }
 
-fn request(cx: &Ctx, head: &Head, buf: &[u8]) -> Result<Step<Tag>, Fault> {
+fn request(cx: &Ctx, limits: Limits, head: &Head, buf: &[u8]) -> Result<Step<Tag>, Fault> {
     let len = head.len as usize;
     let kind = match (head.is(REQUEST), head.is(EVENT), head.is(TWO_WAY)) {
         (true, true, true) => Kind::Ping,
@@ -250,22 +260,29 @@ fn request(cx: &Ctx, head: &Head, buf: &[u8]) -> Result<Step<Tag>, Fault> {
     if prefix.end() > cx.max_head as usize {
         return Ok(Step::Reject(meta, LONG_HEAD));
     }
+    // Whatever attachments may override is known at their end only, which is the frame's.
+    let Some(frame) = buf.get(..len) else {
+        return Ok(Step::Need(len));
+    };
+    let notes = Notes::of(frame, &prefix, limits);
     let framework = prefix.framework.and_then(|text| come.get(text.plain()?));
     let tag = Tag { attachments: framework.is_some_and(reads_attachments), ..tag };
     let span = |text: Text| text.plain().map_or(Span::NONE, |r| Span::new(r.start, r.len()));
     let meta = meta.service(span(prefix.path)).method(span(prefix.method));
-    Ok(Step::Frame(meta.aux(prefix.end() as u32), tag))
+    Ok(Step::Frame(meta.aux(notes.0), tag))
 }
 
 const LONG_HEAD: Fault = Fault::too_large(Reason::HeadSize, "service and method are too long");
 
 /// The body of a request, if it is one that can be read.
 fn body<'a>(conn: &Conn, meta: &Meta, frame: &'a [u8]) -> Result<Body<'a>, Unknown> {
-    match (meta.kind, meta.aux) {
-        (Kind::Request | Kind::Oneway, types @ 1..) => {
-            Ok(Body::new(frame, types as usize, conn.limits))
-        }
-        _ => Err(Unknown),
+    let notes = Notes(meta.aux);
+    let call = matches!(meta.kind, Kind::Request | Kind::Oneway);
+    // A body in another serialization has neither.
+    if call && (!notes.is_unreadable() || meta.method.is_present()) {
+        Ok(Body::new(frame, notes, conn.limits))
+    } else {
+        Err(Unknown)
     }
 }
 

@@ -26,10 +26,10 @@
 //! Bodies in other serializations than Hessian 2 are routed on what the head says; whatever stands
 //! in such a body is unknown, which is not the same as absent.
 //!
-//! A body is read when a rule asks, not when it is cut from the connection, and always to its end:
-//! what cannot be read to its end, or passes `max_depth` or `max_parts`, makes every attribute that
-//! attachments could change unknown. So a client cannot hide an attachment behind what only its
-//! server understands.
+//! A request is gone through once, to its end, because that is where attachments are and what they
+//! may override: what cannot be read to its end, or passes `max_depth` or `max_parts`, makes every
+//! attribute that attachments could change unknown. So a client cannot hide an attachment behind
+//! what only its server understands. `max_head` limits what stands in front of the argument types.
 #![forbid(unsafe_code)]
 
 mod answer;

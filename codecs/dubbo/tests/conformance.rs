@@ -6,6 +6,11 @@ use heptad_dubbo::{
 };
 use heptad_testkit::conformance::Conformance;
 
+/// What rules ask stands at a request's end, so that all of it must be seen.
+fn suite() -> Conformance<Dubbo> {
+    Conformance::new(Dubbo::default()).whole_frames()
+}
+
 fn text(text: &str) -> Value {
     text.into()
 }
@@ -63,7 +68,7 @@ fn replies() -> Vec<u8> {
 
 #[test]
 fn dubbo_keeps_the_contract() {
-    let report = Conformance::new(Dubbo::default())
+    let report = suite()
         .requests(&requests(), 5)
         .requests(&wire::heartbeat(3), 1)
         .requests(&wire::pong(3), 1)
@@ -80,7 +85,7 @@ fn dubbo_keeps_the_contract() {
 fn events_and_calls_back_are_passed_over() {
     let request = wire::request(1, "a", "", "b", "", &[], &[]);
     let event = wire::read_only();
-    Conformance::new(Dubbo::default())
+    suite()
         .requests(&[&event[..], &request, &event, &request].concat(), 2)
         .replies(&request, &[request.clone(), wire::reply(1, Ok(Value::Null))].concat(), 1)
         .assert();
@@ -95,7 +100,7 @@ fn bodies_in_other_serializations_are_routed_by_their_head() {
     let request = in_json(wire::request(1, "a", "", "b", "", &[], &[]));
     let oneway = in_json(wire::oneway(2, "a", "", "b", "", &[], &[]));
     let reply = in_json(wire::reply(1, Ok(text("x"))));
-    Conformance::new(Dubbo::default())
+    suite()
         .requests(&[&request[..], &oneway].concat(), 2)
         .requests(&in_json(wire::heartbeat(3)), 1)
         .replies(&request, &reply, 1)

@@ -27,8 +27,16 @@ const MAP_VALUE: u32 = u32::MAX - 2;
 impl Reader<'_> {
     /// Passes over one value.
     pub(crate) fn skip(&mut self) -> Result<(), Bad> {
+        match self.enter()? {
+            None | Some(0) => Ok(()),
+            Some(_) if self.limits.depth == 0 => Err(Bad::Depth),
+            Some(level) => self.skip_levels(level),
+        }
+    }
+
+    /// Passes over what is left of a value that others are in.
+    fn skip_levels(&mut self, mut level: u32) -> Result<(), Bad> {
         let mut levels = Small::<32>::default();
-        let mut level = 1;
         loop {
             // One step of the innermost level: it ends, or it gets its next value.
             match level {
@@ -52,8 +60,7 @@ impl Reader<'_> {
                 if inner == 0 {
                     continue;
                 }
-                // The outermost level is this call's own.
-                if levels.len() >= self.limits.depth as usize {
+                if levels.len() + 1 >= self.limits.depth as usize {
                     return Err(Bad::Depth);
                 }
                 levels.push(level);

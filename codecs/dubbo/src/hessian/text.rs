@@ -99,6 +99,15 @@ impl Reader<'_> {
 
     pub(super) fn text_after(&mut self, mut tag: u8) -> Result<Text, Bad> {
         let at = self.at.saturating_sub(1);
+        // By far the most texts are short.
+        if let 0..=0x1f = tag
+            && let start = self.at
+            && let end = start.saturating_add(tag.into())
+            && self.bytes.get(start..end).is_some_and(is_ascii)
+        {
+            self.at = end;
+            return Ok(Text { at, end, plain: Some(start), units: self.units });
+        }
         let mut whole = true;
         loop {
             let (len, last) = self.chunk(tag)?;
@@ -131,7 +140,7 @@ impl Reader<'_> {
     fn characters(&mut self, len: usize) -> Result<bool, Bad> {
         let end = self.at.saturating_add(len);
         let run = self.bytes.get(self.at..end).ok_or(Bad::Short(end))?;
-        if run.is_ascii() {
+        if is_ascii(run) {
             self.at = end;
             return Ok(true);
         }
@@ -179,4 +188,19 @@ impl Reader<'_> {
         }
         if (least..=0x10_ffff).contains(&c) { Ok((c, units)) } else { Err(Bad::Malformed) }
     }
+}
+
+/// As the method of slices, which is made for longer ones.
+fn is_ascii(run: &[u8]) -> bool {
+    let Some(last) = run.last_chunk::<8>() else {
+        return run.iter().fold(0, |all, byte| all | byte) < 0x80;
+    };
+    if run.len() > 64 {
+        return run.is_ascii();
+    }
+    let (eights, _) = run.as_chunks::<8>();
+    let all = eights
+        .iter()
+        .fold(u64::from_ne_bytes(*last), |all, eight| all | u64::from_ne_bytes(*eight));
+    all & 0x8080_8080_8080_8080 == 0
 }
