@@ -170,6 +170,18 @@ pub(crate) const SUITES: &[Suite] = &[
         "refusals, time-outs and dead servers as exceptions with the router's words",
         dubbo::errors,
     ),
+    suite_of(
+        "dubbo-hostile",
+        120,
+        "huge announcements, bombs of Hessian, garbage, servers that lie",
+        dubbo::hostile,
+    ),
+    suite_of(
+        "dubbo-differential",
+        180,
+        "random requests, read by the codec and by hessian.js",
+        dubbo::differential,
+    ),
     suite_of("metrics", 60, "promtool on /metrics after traffic", metrics::run),
     suite_of("demo", 120, "the demo judges itself, and notices broken rules", demo::run),
 ];

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{
     stage::{Asker, Library, Server, proxy},
-    wire::{Call, Connection, OK},
+    wire::{CALL, Call, Connection, FASTJSON, HESSIAN2, OK, frame},
 };
 use crate::{
     rig::{Middle, Proxy},
@@ -63,6 +63,7 @@ pub(in crate::real) fn run(middle: Middle) -> Result<Tally, String> {
     }
     if let Some(proxy) = &proxy {
         marked(&mut tally, proxy)?;
+        opaque(&mut tally, proxy)?;
         generic(&mut tally)?;
     }
     tally.note(format!("{} clients, {} calls each", Asker::LIBRARIES.len(), cases.len()));
@@ -99,6 +100,21 @@ fn marked(tally: &mut Tally, sofa: &Proxy) -> Result<(), String> {
     Ok(())
 }
 
+/// Rules on what only the server can read do not match, and do not let pass either: the client is told
+/// in the serialization that it asked in.
+fn opaque(tally: &mut Tally, proxy: &Proxy) -> Result<(), String> {
+    let mut client = Connection::connect(proxy.port).map_err(|e| e.to_string())?;
+    let json = b"\"2.0.2\"\n\"com.heptad.Probe\"\n\"1.0\"\n\"name\"\n\"\"\n{}\n";
+    for (id, serialization) in [(1, FASTJSON), (2, 8)] {
+        client
+            .send(&frame(CALL & !HESSIAN2 | serialization, 0, id, json))
+            .map_err(|e| e.to_string())?;
+        let got = client.read().map_err(|e| e.to_string())?;
+        tally.check(got.id == id && got.status != OK, || format!("{serialization}: {got:?}"));
+    }
+    Ok(())
+}
+
 /// A generic call goes where the real method and its arguments lead.
 fn generic(tally: &mut Tally) -> Result<(), String> {
     let start = |name| Server::start(Library::DubboPy, name);
@@ -116,7 +132,9 @@ fn generic(tally: &mut Tally) -> Result<(), String> {
         (Call::new("name", &[]).of("com.heptad.Other"), "=beta"),
     ];
     for (id, (call, right)) in (1..).zip(cases) {
-        for (id, call) in [(id, call.clone()), (id + 100, call.generic())] {
+        let generic = call.clone().generic();
+        let other = call.clone().through("$invokeAsync");
+        for (id, call) in [(id, call), (id + 100, generic), (id + 200, other)] {
             let reply = client.call(id, &call).map(|r| (r.id, r.said()));
             let good = matches!(&reply, Ok((i, said)) if *i == id && said == right);
             tally.check(good, || format!("{call:?}: {reply:?}, not {right}\n{}", proxy.log()));

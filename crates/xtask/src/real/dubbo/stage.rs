@@ -43,7 +43,7 @@ impl Library {
 
 /// A server that tells the name it was given.
 pub(super) struct Server {
-    pub(super) process: Kept,
+    _process: Kept,
     pub(super) port: u16,
 }
 
@@ -76,7 +76,7 @@ impl Server {
         let port = port
             .and_then(|p| u16::try_from(p).ok())
             .ok_or_else(|| format!("the server of {} said {line:?}", library.name()))?;
-        Ok(Self { process, port })
+        Ok(Self { _process: process, port })
     }
 }
 
@@ -106,7 +106,7 @@ pub(super) fn proxy(template: &str, endpoints: &[u16]) -> Result<Proxy, String> 
 
 /// What clients are led to: a server, or the router in front of it.
 pub(super) struct Target {
-    pub(super) server: Server,
+    _server: Server,
     pub(super) proxy: Option<Proxy>,
     pub(super) port: u16,
 }
@@ -117,11 +117,11 @@ impl Target {
         let server = Server::start(library, "alpha")?;
         if middle != Middle::Heptad {
             let port = server.port;
-            return Ok(Self { server, proxy: None, port });
+            return Ok(Self { _server: server, proxy: None, port });
         }
         let proxy = proxy("one.yaml", &[server.port])?;
         let port = proxy.port;
-        Ok(Self { server, proxy: Some(proxy), port })
+        Ok(Self { _server: server, proxy: Some(proxy), port })
     }
 
     /// What the router printed, for a failure's text.

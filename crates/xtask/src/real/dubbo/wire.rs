@@ -27,7 +27,6 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// A value that can be written, and most that small replies are made of.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Value {
-    Null,
     Int(i32),
     Text(String),
     List(Vec<Value>),
@@ -50,7 +49,6 @@ impl Value {
     /// Appends its bytes.
     pub(super) fn put(&self, out: &mut Vec<u8>) {
         match self {
-            Self::Null => out.push(b'N'),
             // One of the libraries does not know the form of five bytes.
             Self::Int(n) => match *n {
                 -16..=47 => out.push((n + 0x90) as u8),
@@ -140,13 +138,18 @@ impl Call {
 
     /// The same as a generic call.
     pub(super) fn generic(self) -> Self {
+        self.through("$invoke")
+    }
+
+    /// The same as a generic call to this method.
+    pub(super) fn through(self, method: &str) -> Self {
         let types = self.types.trim_end_matches(';').split(';').filter(|t| !t.is_empty());
         let names = types.map(|t| match t {
             "I" => Value::from("int"),
             class => Value::Text(class.trim_start_matches('L').replace('/', ".")),
         });
         Self {
-            method: "$invoke".into(),
+            method: method.into(),
             types: "Ljava/lang/String;[Ljava/lang/String;[Ljava/lang/Object;".into(),
             args: vec![
                 Value::Text(self.method),
@@ -312,7 +315,8 @@ impl Connection {
         }
     }
 
-    fn of(stream: TcpStream) -> io::Result<Self> {
+    /// A connection that is there already.
+    pub(super) fn of(stream: TcpStream) -> io::Result<Self> {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
