@@ -5,7 +5,7 @@ use heptad_core::{Asked, Ctx, Fault, Kind, Meta, Outcome, Reason, Span, Step};
 use crate::{
     conn::{Conn, Resume, Tag},
     cursor::{Bound, Parse, Stop},
-    dialect::{Dialect, Protocol, detect},
+    dialect::{Dialect, Protocol, Transport, detect},
     frame::{Content, Frame, WRONG_PROTOCOL, WRONG_TRANSFORM, aux},
     header,
     message::{Head, kind},
@@ -35,13 +35,21 @@ pub(crate) fn request(
         Some(transport) => transport,
         None => {
             let found = detect(buf)?;
-            if let Some(text) = options.transport.refuses(found) {
-                return Err(unsupported(text).into());
-            }
-            // The same bytes say the same again, so that this is no more than a resume point.
-            *conn.dialect.transport.insert(found)
+            // The same bytes say the same again, so that this is no more than a resume point. What
+            // is refused is refused in words that the client understands.
+            let first = match found {
+                Transport::Unframed => buf.first(),
+                Transport::Framed => buf.get(4),
+                Transport::Header | Transport::Nested => None,
+            };
+            let protocol = first.and_then(|first| Protocol::of(*first).ok());
+            conn.dialect = Dialect { transport: Some(found), protocol };
+            found
         }
     };
+    if let Some(text) = options.transport.refuses(transport) {
+        return Err(unsupported(text).into());
+    }
     let frame = Frame::parse(transport, cx, buf)?;
     let reject = |protocol: Option<Protocol>, flag: u32, fault: Fault| {
         let dialect = Dialect { transport: Some(transport), protocol };
@@ -71,9 +79,6 @@ pub(crate) fn request(
         Content::UnknownTransform => return reject(None, aux::BAD_TRANSFORM, WRONG_TRANSFORM),
         Content::UnknownProtocol => return reject(None, aux::BAD_PROTOCOL, WRONG_PROTOCOL),
     };
-    if let Some(text) = options.protocol.refuses(head.protocol) {
-        return Err(unsupported(text).into());
-    }
     if let Some(known) = conn.dialect.protocol
         && !transport.has_headers()
         && !known.same_body(head.protocol)
@@ -81,6 +86,9 @@ pub(crate) fn request(
         return Err(Fault::malformed("the protocol has changed within a connection").into());
     }
     conn.dialect.protocol = Some(head.protocol);
+    if let Some(text) = options.protocol.refuses(head.protocol) {
+        return Err(unsupported(text).into());
+    }
     let len = match frame.len {
         Some(len) => len,
         None => conn.resume.end(head, cx, buf)?,
@@ -93,21 +101,20 @@ pub(crate) fn request(
     }
     let dialect = Dialect::new(transport, head.protocol);
     let what = match head.kind {
-        kind::CALL => Kind::Request,
-        kind::ONEWAY => Kind::Oneway,
-        _ => {
-            let unexpected =
-                Fault::new(Outcome::BadRequest, Reason::Unexpected, "neither a call nor a oneway");
-            let meta = Meta::request(len).id(frame.id(head.seq)).aux(dialect.to_bits() | flag);
-            return Ok(Step::Reject(meta, unexpected));
-        }
+        kind::CALL => Some(Kind::Request),
+        kind::ONEWAY => Some(Kind::Oneway),
+        _ => None,
     };
     let body = if flag == aux::PACKED { frame.payload } else { head.body };
-    let mut meta = Meta::frame(what, len).head(body).id(frame.id(head.seq));
+    let mut meta = Meta::frame(what.unwrap_or_default(), len).head(body).id(frame.id(head.seq));
     meta = meta.aux(dialect.to_bits() | flag);
     if let Some((service, method)) = names {
         let span = |at: std::ops::Range<usize>| Span::new(at.start, at.len());
         meta = meta.service(service.map_or(Span::NONE, span)).method(span(method));
+    }
+    if what.is_none() {
+        let text = "neither a call nor a oneway";
+        return Ok(Step::Reject(meta, Fault::new(Outcome::BadRequest, Reason::Unexpected, text)));
     }
     Ok(Step::Frame(meta, Tag::new(dialect)))
 }

@@ -6,7 +6,7 @@ use heptad_core::{Ctx, Fault, Meta, Reason};
 use crate::{
     cursor::{Bound, Cursor, Parse, Stop},
     dialect::{Dialect, LONGEST, Protocol, Transport},
-    header::{self, Header},
+    header::{Header, Transform},
     message::{Head, kind},
     zlib::Inflate,
 };
@@ -70,35 +70,17 @@ impl Frame {
             len = Some(end);
         }
         let payload = cursor.at();
-        let protocol = match &header {
-            Some(header) => match header.transform {
-                header::Transform::None => Protocol::of_header(header.protocol, cursor.peek()?),
-                header::Transform::Zlib => {
-                    let content = Content::Packed;
-                    return Ok(Self {
-                        transport,
-                        header: Some(header.clone()),
-                        content,
-                        payload,
-                        len,
-                    });
-                }
-                header::Transform::Unknown => {
-                    let content = Content::UnknownTransform;
-                    return Ok(Self {
-                        transport,
-                        header: Some(header.clone()),
-                        content,
-                        payload,
-                        len,
-                    });
-                }
+        let content = match &header {
+            Some(Header { transform: Transform::Zlib, .. }) => Content::Packed,
+            Some(Header { transform: Transform::Unknown, .. }) => Content::UnknownTransform,
+            Some(header) => match Protocol::of_header(header.protocol, cursor.peek()?) {
+                Some(protocol) => Content::Message(Head::parse(protocol, &mut cursor)?),
+                None => Content::UnknownProtocol,
             },
-            None => Some(Protocol::of(cursor.peek()?)?),
-        };
-        let content = match protocol {
-            Some(protocol) => Content::Message(Head::parse(protocol, &mut cursor)?),
-            None => Content::UnknownProtocol,
+            None => {
+                let protocol = Protocol::of(cursor.peek()?)?;
+                Content::Message(Head::parse(protocol, &mut cursor)?)
+            }
         };
         Ok(Self { transport, header, content, payload, len })
     }

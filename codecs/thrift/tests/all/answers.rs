@@ -1,7 +1,9 @@
 //! Answers of Heptad's own, read as the client would.
 
-use heptad_core::{Answer, Codec, Ctx, Flavour, Meta, Outcome, Question, Reason, Step};
-use heptad_thrift::{Conn, Tag, ThriftUpstream};
+use heptad_core::{Answer, Codec, Ctx, Fault, Flavour, Meta, Outcome, Question, Reason, Step};
+use heptad_thrift::{
+    ClientProtocol, ClientTransport, Conn, Tag, Thrift, ThriftOptions, ThriftUpstream,
+};
 
 use crate::wire::*;
 
@@ -108,5 +110,34 @@ fn nobody_is_told_what_cannot_be_said() {
     let half = codec.decode_request(&mut fresh, &Ctx::default(), b"\0\0\0\x20\x82");
     assert!(matches!(half, Ok(Step::Need(_))));
     assert!(codec.answer(&mut fresh, &question, &answer, &mut out).is_ok() && !out.is_empty());
-    assert_eq!(out, frame(T::Framed, P::Strict, EXCEPTION, "", 0, &exception("no", 6)));
+    assert_eq!(out, frame(T::Framed, P::Compact, EXCEPTION, "", 0, &exception("no", 6)));
+}
+
+#[test]
+fn a_client_of_a_refused_dialect_is_told_in_it() {
+    let mut options = ThriftOptions::default();
+    options.transport = ClientTransport::Header;
+    let header = Thrift::new(&options).expect("it is fine");
+    let mut options = ThriftOptions::default();
+    options.protocol = ClientProtocol::Json;
+    let json = Thrift::new(&options).expect("it is fine");
+    for p in [P::Strict, P::Old, P::Compact] {
+        for (codec, t) in [
+            (&header, T::Framed),
+            (&header, T::Unframed),
+            (&json, T::Framed),
+            (&json, T::Unframed),
+            (&json, T::Header),
+        ] {
+            let mut conn = session(codec);
+            let bytes = frame(t, p, CALL, "list", 5, &args());
+            for _ in 0..2 {
+                let fault = codec.decode_request(&mut conn, &Ctx::default(), &bytes).unwrap_err();
+                let Fault { outcome, reason, text, .. } = fault;
+                let answer = Answer::Error { outcome, reason, text };
+                let out = answered(&mut conn, &Meta::default(), Tag::default(), b"", &answer);
+                assert_eq!(out, frame(t, p, EXCEPTION, "", 0, &exception(text, 9)), "{t:?} {p:?}");
+            }
+        }
+    }
 }

@@ -5,7 +5,7 @@ use heptad_testkit::conformance::Conformance;
 use crate::wire::*;
 
 fn requests(t: T, p: P) -> Vec<u8> {
-    let long = V::Struct(vec![(1, text(&"x".repeat(600)))]);
+    let long = V::Struct(vec![(1, text(&"x".repeat(140)))]);
     [
         frame(t, p, CALL, "reviews:list", 7, &args()),
         frame(t, p, ONEWAY, "note", 0, &V::Struct(vec![(1, text("seen"))])),
@@ -35,7 +35,7 @@ fn every_dialect_keeps_the_contract() {
                 .requests(&asked, 4)
                 .replies(&asked, &back, 3)
                 .replies(&asked, &failed, 1)
-                .rounds(100);
+                .rounds(60);
             if t == T::Unframed {
                 suite = suite.whole_frames();
             }
@@ -63,7 +63,7 @@ fn theader_with_headers_and_two_ids_keeps_the_contract() {
             other.frame(p, &done(u32::MAX)),
         ]
         .concat();
-        let suite = Conformance::new(codec()).rounds(100).headers(&["user", "trace", "zone"]);
+        let suite = Conformance::new(codec()).rounds(60).headers(&["user", "trace", "zone"]);
         suite.requests(&asked, 3).replies(&asked, &back, 3).assert();
     }
 }

@@ -1,6 +1,7 @@
-//! What a connection remembers: persistent headers of clients and of servers.
+//! What a connection remembers: persistent headers of clients and of servers, and where decoding
+//! stopped.
 
-use heptad_core::Codec;
+use heptad_core::{Codec, Ctx, Step};
 use heptad_thrift::ThriftUpstream;
 
 use crate::wire::*;
@@ -66,5 +67,39 @@ fn a_servers_persistent_header_is_added_to_its_later_replies() {
         let found = reply(&codec, &mut server, &One(1, tag), &answer);
         let back = rewrite(&codec, (&server, &conn), &found, tag, Some(meta.id), &[], &answer);
         assert_eq!(back.unwrap(), Header::new(1).pairs(&[("host", "h1")]).frame(P::Strict, &done));
+    }
+}
+
+#[test]
+fn a_compressed_frame_is_the_same_in_any_reads() {
+    let codec = codec();
+    // Bytes that do not compress, so that the frame is longer than a head may be.
+    let noise: Vec<u8> =
+        (0..50_000_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    for body in [args(), V::Struct(vec![(1, V::Bytes(noise))])] {
+        let call = message(P::Compact, CALL, "S:list", 3, &body);
+        let bytes = Header::new(9).transform(1).pairs(&[("user", "a")]).frame(P::Compact, &call);
+        for max_head in [4096, u32::MAX] {
+            let cx = Ctx::default().max_head(max_head);
+            let whole = codec.decode_request(&mut session(&codec), &cx, &bytes);
+            assert!(matches!(whole, Ok(Step::Frame(..))), "{whole:?}");
+            let mut conn = session(&codec);
+            let mut need = 1;
+            for end in 1..=bytes.len() {
+                if end < need {
+                    continue;
+                }
+                match codec.decode_request(&mut conn, &cx, &bytes[..end]) {
+                    Ok(Step::Need(n)) => {
+                        assert!(n > end && n <= bytes.len().min(max_head as usize));
+                        need = n;
+                    }
+                    other => {
+                        assert_eq!(other, whole);
+                        break;
+                    }
+                }
+            }
+        }
     }
 }

@@ -4,10 +4,10 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use heptad_cluster::Balance;
-use heptad_core::{Outcome, Reason, Time};
-use heptad_engine::{Cluster, Links};
+use heptad_core::{Codec as _, Outcome, Reason, Time};
+use heptad_engine::{Cluster, Engine, Links};
 use heptad_testkit::sim::{Client, End, Io, Profile, Script, Sim, seeds};
-use heptad_thrift::{ServerProtocol, ServerTransport, Thrift, ThriftUpstream};
+use heptad_thrift::{ServerProtocol, ServerTransport, Thrift, ThriftOptions, ThriftUpstream};
 
 use crate::common::*;
 
@@ -611,6 +611,27 @@ fn a_dead_link_is_told_in_the_clients_dialect_and_replaced() {
             assert_eq!((alive.kind, alive.seq, &*alive.texts[&0]), (REPLY, 2, "again"));
             assert!(!got.borrow().closed);
             sim.finish();
+        }
+    }
+}
+
+#[test]
+fn clients_that_match_by_id_get_replies_as_they_come() {
+    for seed in seeds(5) {
+        for dialect in ALL {
+            let mut options = ThriftOptions::default();
+            options.ordered = false;
+            let codec = Thrift::new(&options).unwrap();
+            let plan = plan_to(plan(Links::default()), Some(ms(2_000)));
+            let mut sim = Sim::new(Engine::new(codec, Arc::new(plan), seed), seed);
+            serve(&mut sim, dialect, Profile::default(), ms(0), true);
+            let (client, got) = client(&mut sim, dialect, Profile::default());
+            for (seq, wait) in [(1, "300"), (2, "100"), (3, "200")] {
+                sim.send(client, &dialect.encode(&call(seq, "slow", wait)));
+            }
+            sim.run(ms(1_000));
+            assert_eq!(got.borrow().said(), [(2, "100"), (3, "200"), (1, "300")], "{dialect:?}");
+            sim.finish_clean();
         }
     }
 }
