@@ -81,6 +81,8 @@ impl Notes {
     const PATH: u32 = 1 << 31;
     /// There are two readings, so that nothing else is noted.
     const WIDE: u32 = 1 << 30;
+    /// No rule asks for anything behind the prefix, so that nobody has looked there.
+    pub(crate) const UNSEEN: Self = Self(1 << 29);
 
     /// Goes through a whole request.
     pub(crate) fn of(frame: &[u8], prefix: &Prefix, limits: Limits) -> Self {
@@ -102,7 +104,10 @@ impl Notes {
         let Ok(Place::Map { at, .. } | Place::None { at }) = place else {
             return Self(0);
         };
-        u32::try_from(at).ok().filter(|at| *at < Self::WIDE).map_or(Self(0), |at| Self(at | path))
+        u32::try_from(at)
+            .ok()
+            .filter(|at| *at < Self::UNSEEN.0)
+            .map_or(Self(0), |at| Self(at | path))
     }
 
     /// The body cannot be read.
@@ -119,6 +124,7 @@ impl Notes {
     const fn attachments(self) -> Option<usize> {
         match self.0 & !Self::PATH {
             0 | Self::WIDE => None,
+            at if at == Self::UNSEEN.0 => None,
             at => Some(at as usize),
         }
     }

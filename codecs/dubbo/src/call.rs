@@ -1,7 +1,7 @@
 //! A request taken apart into owned values, as the codec's attributes show it: for tools that print
 //! requests and for tests. The router itself never builds this.
 
-use heptad_core::{Codec, Ctx, Flavour, Meta, Side, Step};
+use heptad_core::{Codec, Ctx, Flavour, Meta, Side, Step, Want};
 
 use crate::{
     body::{Body, Notes},
@@ -47,7 +47,7 @@ impl Call {
     pub fn read(bytes: &[u8]) -> Option<(Option<Self>, usize)> {
         let codec = Dubbo::default();
         let mut conn = codec.open(Side::Session, Flavour::default());
-        match codec.decode_request(&mut conn, &Ctx::default(), bytes).ok()? {
+        match codec.decode_request(&mut conn, &Ctx::default().want(Want::EVERYTHING), bytes).ok()? {
             Step::Frame(meta, tag) => {
                 let frame = bytes.get(..meta.len as usize)?;
                 Some((Self::of(&codec, &conn, &meta, tag, frame), frame.len()))

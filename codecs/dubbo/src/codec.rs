@@ -260,11 +260,14 @@ fn request(cx: &Ctx, limits: Limits, head: &Head, buf: &[u8]) -> Result<Step<Tag
     if prefix.end() > cx.max_head as usize {
         return Ok(Step::Reject(meta, LONG_HEAD));
     }
-    // Whatever attachments may override is known at their end only, which is the frame's.
-    let Some(frame) = buf.get(..len) else {
+    let notes = if !cx.want.behind_head() {
+        Notes::UNSEEN
+    } else if let Some(frame) = buf.get(..len) {
+        Notes::of(frame, &prefix, limits)
+    } else {
+        // What attachments say is known at their end only, which is the frame's.
         return Ok(Step::Need(len));
     };
-    let notes = Notes::of(frame, &prefix, limits);
     let framework = prefix.framework.and_then(|text| come.get(text.plain()?));
     let tag = Tag { attachments: framework.is_some_and(reads_attachments), ..tag };
     let span = |text: Text| text.plain().map_or(Span::NONE, |r| Span::new(r.start, r.len()));

@@ -54,6 +54,13 @@ fn a_request_is_refused_or_waited_for_as_early_as_can_be() {
     // The head; then each text's tag and the text.
     assert_eq!(needs, [16, 17, 22, 23, 26, 27, 32, 33, 37, bytes.len()]);
     assert_eq!(meta(request(&bytes)).len as usize, bytes.len());
+    // Where no rule asks for attachments the prefix is enough, and nobody looks behind it.
+    let step = request_with(&Ctx::default(), &bytes[..37]);
+    assert_eq!(meta(step).len as usize, bytes.len());
+    let override_path = call(b"\x01I\x97H\x04path\x05otherZ");
+    let seen = Call::with(&Ctx::default(), &override_path);
+    assert_eq!(seen.service(), is("svc"));
+    assert_eq!(seen.header("path"), is("other"));
 }
 
 #[test]
@@ -121,7 +128,7 @@ fn what_is_wrong_with_a_prefix_is_refused_and_with_a_head_is_fatal() {
 fn limits_hold_from_the_first_sixteen_bytes() {
     let too_large = |fatal, reason| (fatal, Outcome::TooLarge, reason);
     let bytes = call(b"\0N");
-    let cx = Ctx::default().max_frame(bytes.len() as u32).max_head(37);
+    let cx = curious().max_frame(bytes.len() as u32).max_head(37);
     assert_eq!(meta(request_with(&cx, &bytes)).len as usize, bytes.len());
     let small = cx.max_frame(bytes.len() as u32 - 1);
     assert_eq!(fault(request_with(&small, &bytes[..16])), too_large(true, Reason::FrameSize));
@@ -325,7 +332,7 @@ fn four_byte_characters_are_counted_as_their_writer_counted_them() {
 fn nesting_and_parts_have_limits() {
     let nested =
         |depth: usize| call(&[b"\x01I", &b"\x79".repeat(depth)[..], b"NH\x01a\x01bZ"].concat());
-    let cx = Ctx::default().max_depth(10).max_parts(30);
+    let cx = curious().max_depth(10).max_parts(30);
     assert_eq!(Call::with(&cx, &nested(10)).header("a"), is("b"));
     assert_eq!(Call::with(&cx, &nested(11)).header("a"), UNKNOWN);
     assert_eq!(Call::with(&cx, &nested(11)).service(), UNKNOWN);

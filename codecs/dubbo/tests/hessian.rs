@@ -7,7 +7,7 @@
 mod common;
 
 use common::*;
-use heptad_core::{Ctx, HeaderEdit};
+use heptad_core::HeaderEdit;
 use heptad_dubbo::wire;
 use proptest::prelude::*;
 
@@ -484,7 +484,7 @@ fn hostile_values_are_unknown_and_cost_no_more_than_their_bytes() {
 #[test]
 fn the_work_grows_with_the_bytes() {
     // Each of these is some megabytes of what is dearest to read. Quadratic reading would take hours.
-    let cx = Ctx::default().max_depth(u32::MAX).max_parts(u32::MAX);
+    let cx = curious().max_depth(u32::MAX).max_parts(u32::MAX);
     let mega = 1 << 20;
     for tail in [
         [&b"\x01I\x57"[..], &b"\x91".repeat(4 * mega), b"ZH\x01a\x01bZ"].concat(),

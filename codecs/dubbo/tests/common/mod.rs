@@ -3,7 +3,7 @@
 
 use heptad_core::{
     Asked, Chain, Codec, Ctx, Fault, Flavour, Found, HeaderEdit, Meta, NoOptions, Rewrite, Side,
-    Splice, Step, Unknown,
+    Splice, Step, Unknown, Want,
 };
 use heptad_dubbo::{Conn, Dubbo, Tag};
 
@@ -25,8 +25,13 @@ pub(crate) fn is(text: &str) -> Is {
 pub(crate) const ABSENT: Is = Ok(None);
 pub(crate) const UNKNOWN: Is = Err(Unknown);
 
+/// Limits as they are by default, and rules that ask for attachments.
+pub(crate) fn curious() -> Ctx {
+    Ctx::default().want(Want::EVERYTHING)
+}
+
 pub(crate) fn request(bytes: &[u8]) -> Result<Step<Tag>, Fault> {
-    request_with(&Ctx::default(), bytes)
+    request_with(&curious(), bytes)
 }
 
 pub(crate) fn request_with(cx: &Ctx, bytes: &[u8]) -> Result<Step<Tag>, Fault> {
@@ -54,7 +59,7 @@ pub(crate) struct Call {
 impl Call {
     #[track_caller]
     pub(crate) fn of(bytes: &[u8]) -> Self {
-        Self::with(&Ctx::default(), bytes)
+        Self::with(&curious(), bytes)
     }
 
     #[track_caller]
