@@ -88,7 +88,7 @@ fn read(p: P, bytes: &[u8]) -> thrift::Result<(TMessageIdentifier, usize)> {
 const READABLE: [P; 3] = [P::Strict, P::Old, P::Compact];
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(ProptestConfig::with_cases(1000))]
 
     #[test]
     fn unframed_messages_end_where_the_crate_says(
