@@ -92,8 +92,8 @@ pub(crate) struct Demo {
     /// Print the built-in configuration and exit
     #[arg(long, conflicts_with = "config")]
     pub(crate) print_config: bool,
-    /// First of the eight ports that the demo uses on 127.0.0.1
-    #[arg(long, value_name = "PORT", default_value_t = 20_880, value_parser = clap::value_parser!(u16).range(1..=65_528))]
+    /// First of the fourteen ports that the demo uses on 127.0.0.1
+    #[arg(long, value_name = "PORT", default_value_t = 20_880, value_parser = clap::value_parser!(u16).range(1..=65_522))]
     pub(crate) base_port: u16,
 }
 

@@ -2,10 +2,18 @@
 
 mod calls;
 mod commands;
+mod detail_calls;
+mod details;
 mod live;
+mod rating_calls;
+mod ratings;
 mod resp;
 mod reviews;
+mod servers;
+mod service;
+mod stars;
 mod stores;
+mod theader;
 mod traffic;
 mod verdict;
 
@@ -13,20 +21,17 @@ use std::{
     io::{IsTerminal as _, Write as _},
     net::SocketAddr,
     process::ExitCode,
-    sync::{Arc, atomic::Ordering},
+    sync::atomic::Ordering,
     thread,
     time::Duration,
 };
 
 use heptad::{Admin, Heptad, Model, Registry, Running, SetLog, Table};
 use live::Live;
-use reviews::Reviews;
-use stores::Store;
-use tokio::{
-    net::TcpListener,
-    time::{Instant, interval_at},
-};
-use verdict::{Evidence, Rule};
+use servers::Servers;
+use tokio::time::{Instant, interval_at};
+use traffic::Addresses;
+use verdict::{Evidence, Rule, Versions};
 
 use crate::{WRONG, args, check, failed, log, style::Style};
 
@@ -34,12 +39,8 @@ use crate::{WRONG, args, check, failed, log, style::Style};
 /// replaced when `--base-port` says so.
 const CONFIG: &str = include_str!("demo/config.yaml");
 const BASE_PORT: u16 = 20_880;
-/// Listeners that the clients look for, by name.
-const REVIEWS: &str = "reviews";
-const STORES: &str = "stores";
-/// Where servers listen, counted from the base port. The three before them are the router's.
-const REVIEWS_PORTS: [u16; 2] = [3, 4];
-const STORES_PORTS: [u16; 3] = [5, 6, 7];
+/// How many ports there are from the base port on: the router's, and the servers'.
+const PORTS: u16 = 14;
 
 pub(crate) fn demo(registry: &Registry, args: &args::Demo, level: Option<&str>) -> ExitCode {
     let built_in = config(args.base_port);
@@ -73,20 +74,14 @@ pub(crate) fn demo(registry: &Registry, args: &args::Demo, level: Option<&str>) 
 fn config(base_port: u16) -> String {
     let mut text = CONFIG.to_owned();
     // Marked first, so that a new port is not taken for an old one.
-    for n in 0..=7 {
-        text = text.replace(&format!("127.0.0.1:{}", BASE_PORT + n), &format!("127.0.0.1:+{n}"));
+    for n in 0..PORTS {
+        text = text.replace(&format!("127.0.0.1:{}", BASE_PORT + n), &format!("127.0.0.1:<{n}>"));
     }
-    for n in 0..=7 {
+    for n in 0..PORTS {
         let port = base_port.saturating_add(n);
-        text = text.replace(&format!("127.0.0.1:+{n}"), &format!("127.0.0.1:{port}"));
+        text = text.replace(&format!("127.0.0.1:<{n}>"), &format!("127.0.0.1:{port}"));
     }
     text
-}
-
-/// The servers, on their own thread.
-struct Servers {
-    reviews: [Arc<Reviews>; 2],
-    stores: [Arc<Store>; 3],
 }
 
 /// Runs everything and collects what was counted.
@@ -111,13 +106,20 @@ fn stage(
             format!("{source} has no listener `{name}` with codec {codec} on a TCP port")
         })
     };
-    let (rpc, redis) = (find(REVIEWS, "awesomerpc")?, find(STORES, "redis")?);
+    let to = Addresses {
+        reviews: find("reviews", "awesomerpc")?,
+        stores: find("stores", "redis")?,
+        ratings: find("ratings", "thrift")?,
+        details: find("details", "dubbo")?,
+    };
     let taken = |error: std::io::Error| format!("admin: {error}{}", hint(&error.to_string()));
     let admin = admin.map(|listen| Admin::start(listen, running.clone(), Some(set_log)));
     let admin = admin.transpose().map_err(taken)?;
     println!("heptad demo with {source}");
-    println!("  awesomerpc clients -> {rpc} -> reviews v1, v2");
-    println!("  redis clients      -> {redis} -> stores 1, 2, 3");
+    println!("  awesomerpc clients -> {} -> reviews v1, v2", to.reviews);
+    println!("  redis clients      -> {} -> stores 1, 2, 3", to.stores);
+    println!("  thrift clients     -> {} -> ratings v1, v2", to.ratings);
+    println!("  dubbo clients      -> {} -> details v1, v2", to.details);
     if let Some(admin) = &admin {
         println!("  metrics and more   -> http://{}/", admin.address());
     }
@@ -125,69 +127,21 @@ fn stage(
     let stop = traffic::Stop::default();
     let clients = {
         let stop = stop.clone();
-        spawn("clients", async move { traffic::run(rpc, redis, stop).await })?
+        spawn("clients", async move { traffic::run(to, stop).await })?
     };
     let watched = block_on(watch(&running, Duration::from_secs(args.seconds)));
     stop.store(true, Ordering::Relaxed);
-    let (calls, commands) =
-        clients.join().map_err(|_| "the clients failed: this is a bug in the demo")?;
+    let seen = clients.join().map_err(|_| "the clients failed: this is a bug in the demo")?;
     watched?;
-    let mut evidence = servers.evidence();
-    evidence.calls = calls;
-    evidence.commands = commands;
+    let evidence = Evidence {
+        reviews: Versions { served: servers.reviews(), calls: seen.reviews },
+        stores: servers.stores(),
+        commands: seen.commands,
+        ratings: Versions { served: servers.ratings(), calls: seen.ratings },
+        details: Versions { served: servers.details(), calls: seen.details },
+    };
     block_on(running.stop(Duration::from_secs(1)))?;
     Ok(evidence)
-}
-
-impl Servers {
-    fn start(base_port: u16) -> Result<Self, String> {
-        let servers = Self {
-            reviews: [Reviews::new("v1"), Reviews::new("v2")],
-            stores: std::array::from_fn(|_| Arc::default()),
-        };
-        let mut reviews = Vec::new();
-        for (server, n) in servers.reviews.iter().zip(REVIEWS_PORTS) {
-            reviews.push((server.clone(), bind(base_port, n)?));
-        }
-        let mut stores = Vec::new();
-        for (server, n) in servers.stores.iter().zip(STORES_PORTS) {
-            stores.push((server.clone(), bind(base_port, n)?));
-        }
-        spawn("servers", async move {
-            for (server, listener) in reviews {
-                if let Ok(listener) = TcpListener::from_std(listener) {
-                    tokio::spawn(server.serve(listener));
-                }
-            }
-            for (server, listener) in stores {
-                if let Ok(listener) = TcpListener::from_std(listener) {
-                    tokio::spawn(server.serve(listener));
-                }
-            }
-            // The servers end with the process.
-            std::future::pending::<()>().await;
-        })?;
-        Ok(servers)
-    }
-
-    fn evidence(&self) -> Evidence {
-        let [v1, v2] = &self.reviews;
-        Evidence {
-            v1: v1.served(),
-            v2: v2.served(),
-            stores: self.stores.iter().map(|store| store.content()).collect(),
-            ..Evidence::default()
-        }
-    }
-}
-
-fn bind(base_port: u16, n: u16) -> Result<std::net::TcpListener, String> {
-    let address = SocketAddr::from(([127, 0, 0, 1], base_port.saturating_add(n)));
-    let listener = std::net::TcpListener::bind(address).and_then(|listener| {
-        listener.set_nonblocking(true)?;
-        Ok(listener)
-    });
-    listener.map_err(|error| format!("cannot listen on {address}: {error}{}", hint("in use")))
 }
 
 /// What to do about a port that is taken.
@@ -284,7 +238,7 @@ mod tests {
     fn ports_are_replaced_even_if_old_and_new_overlap() {
         assert_eq!(config(BASE_PORT), CONFIG);
         let moved = config(BASE_PORT + 2);
-        for n in 0..=7 {
+        for n in 0..PORTS {
             let port = format!("127.0.0.1:{}", BASE_PORT + n);
             let new = format!("127.0.0.1:{}", BASE_PORT + n + 2);
             assert_eq!(CONFIG.matches(&port).count(), moved.matches(&new).count(), "{n}");

@@ -35,12 +35,23 @@ fn broken(out: &Output) -> Vec<String> {
     lines.map(str::to_owned).collect()
 }
 
+/// The names of the rules that did not hold.
+fn rules(out: &Output) -> Vec<String> {
+    broken(out).iter().filter_map(|line| Some(line.split_once("  ")?.0.to_owned())).collect()
+}
+
+fn swap(text: &str, a: &str, b: &str) -> String {
+    text.replace(a, "?").replace(b, a).replace('?', b)
+}
+
 #[test]
 fn on_its_own_configuration_every_rule_holds() {
     let out = demo(base_port(), &[]);
     let said = text(&out.stdout);
     assert_eq!(out.status.code(), Some(0), "{said}\n{}", text(&out.stderr));
-    for part in ["jason-sees-v2", "canary", "WRONGTYPE", "APP_ERROR", "P99", "rules held"] {
+    for part in
+        ["jason-sees-v2", "canary", "WRONGTYPE", "APP_ERROR", "EXCEPTION", "P99", "rules held"]
+    {
         assert!(said.contains(part), "{part} not in {said}");
     }
     assert!(!said.contains('\x1b'), "no colours where there is no terminal");
@@ -61,12 +72,50 @@ fn an_even_split_is_found_out() {
 fn swapped_versions_are_found_out() {
     let out = changed(|base, config| {
         let [v1, v2] = [base + 3, base + 4].map(|port| format!("127.0.0.1:{port}"));
-        config.replace(&v1, "?").replace(&v2, &v1).replace('?', &v2)
+        swap(&config, &v1, &v2)
     });
     assert_eq!(out.status.code(), Some(1), "{}", text(&out.stdout));
     let broken = broken(&out);
     assert!(broken.iter().any(|rule| rule.starts_with("jason")), "{broken:?}");
     assert!(broken.iter().any(|rule| rule.starts_with("others are split")), "{broken:?}");
+}
+
+#[test]
+fn a_swapped_header_rule_is_found_out() {
+    let out = changed(|_, config| swap(&config, "to: ratings-v1", "to: ratings-v2"));
+    assert_eq!(out.status.code(), Some(1), "{}", text(&out.stdout));
+    assert_eq!(rules(&out), ["jason sees ratings v2 only", "others see ratings v1 only"]);
+}
+
+#[test]
+fn a_swapped_attachment_rule_is_found_out() {
+    let out = changed(|_, config| swap(&config, "to: details-v1", "to: details-v2"));
+    assert_eq!(out.status.code(), Some(1), "{}", text(&out.stdout));
+    assert_eq!(
+        rules(&out),
+        [
+            "canaries see details v2 only",
+            "others see details v1 only",
+            "oneways arrive once, at v1 and v2",
+        ]
+    );
+}
+
+#[test]
+fn a_rule_without_its_header_is_found_out() {
+    let out = changed(|_, config| config.replace("header.tag: canary", "header.tag: canaries"));
+    assert_eq!(out.status.code(), Some(1), "{}", text(&out.stdout));
+    let broken = rules(&out);
+    assert!(broken.iter().any(|rule| rule.starts_with("canaries see")), "{broken:?}");
+    assert!(!broken.iter().any(|rule| rule.starts_with("others see")), "{broken:?}");
+}
+
+#[test]
+fn a_route_for_everything_is_found_out() {
+    let out = changed(|_, config| config.replace("match: { service: bookinfo.Details }", ""));
+    assert_eq!(out.status.code(), Some(1), "{}", text(&out.stdout));
+    let broken = rules(&out);
+    assert!(broken.iter().any(|rule| rule.starts_with("unknown interfaces")), "{broken:?}");
 }
 
 #[test]

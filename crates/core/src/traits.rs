@@ -83,6 +83,9 @@ pub struct Want {
 }
 
 impl Want {
+    /// Whatever there is.
+    pub const EVERYTHING: Self = Self { headers: true, edits: true };
+
     /// Whether the decoder may have to see more than a frame's head.
     pub const fn behind_head(self) -> bool {
         self.headers || self.edits

@@ -28,7 +28,10 @@ impl Registry {
 
     /// Every protocol and policy that comes with Heptad.
     pub fn standard() -> Self {
-        Self::empty().codec::<heptad_redis::Redis>()
+        Self::empty()
+            .codec::<heptad_redis::Redis>()
+            .codec::<heptad_dubbo::Dubbo>()
+            .codec::<heptad_thrift::Thrift>()
     }
 
     /// One more codec, under its [`Codec::NAME`]. The last of a name counts.

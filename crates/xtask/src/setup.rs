@@ -23,10 +23,17 @@ const DEBIAN: &[(&str, &str)] = &[
 ];
 
 /// The clients, pinned: a transcript is only worth something against known callers.
-const PYPI: &[&str] = &["redis==5.3.1", "PyJWT==2.10.1", "thrift==0.25.0", "thriftpy2==0.7.1"];
+const PYPI: &[&str] = &[
+    "redis==5.3.1",
+    "PyJWT==2.10.1",
+    "thrift==0.25.0",
+    "thriftpy2==0.7.1",
+    "dubbo-py==0.2.2",
+    "dubbo-ssl-python==0.9.6",
+];
 
 /// Folders of `tests/real` with a `package.json`, which pins what npm installs there.
-const NPM: &[&str] = &["ioredis", "thrift/node"];
+const NPM: &[&str] = &["ioredis", "thrift/node", "dubbo"];
 
 /// Installs everything that is missing.
 pub(crate) fn run() -> Result<bool, String> {

@@ -14,7 +14,8 @@ use super::{
 
 /// In flight at once.
 const BATCH: usize = 16;
-const USERS: [&str; 5] = ["jason", "alice", "bob", "carol", "dave"];
+/// Who asks.
+pub(crate) const USERS: [&str; 5] = ["jason", "alice", "bob", "carol", "dave"];
 
 /// One client.
 #[derive(Debug)]
@@ -22,8 +23,7 @@ pub(crate) struct Caller {
     rng: Rng,
     next_id: u32,
     open: HashMap<u32, Asked>,
-    /// Its account.
-    pub(crate) seen: Calls,
+    seen: Calls,
 }
 
 #[derive(Debug)]
@@ -54,12 +54,6 @@ impl Caller {
         }
     }
 
-    /// Counts an answer that names its version, and says whether it could.
-    fn answered(&mut self, jason: bool, version: &str) {
-        let by = if jason { &mut self.seen.jason } else { &mut self.seen.others };
-        *by.entry(version.to_owned()).or_default() += 1;
-    }
-
     fn settle(&mut self, asked: &Asked, reply: &Message) {
         let text = String::from_utf8_lossy(&reply.body);
         let status = reply.status_name();
@@ -83,19 +77,15 @@ impl Caller {
             let what = asked.what;
             return self.seen.odd.note(|| format!("{what:?} got {status} {text:?}"));
         };
-        let version = version.to_owned();
-        self.answered(asked.jason, &version);
-        match asked.what {
-            What::Missing | What::UnknownMethod => {
-                *self.seen.errors.entry(status.to_owned()).or_default() += 1;
-            }
-            What::Watch => self.seen.streams += 1,
-            What::Get | What::UnknownService => {}
-        }
+        let failed = matches!(asked.what, What::Missing | What::UnknownMethod);
+        self.seen.answered(asked.jason, version, failed.then_some(status));
+        self.seen.streams += u64::from(asked.what == What::Watch);
     }
 }
 
 impl Client for Caller {
+    type Account = Calls;
+
     fn ask(&mut self, out: &mut Vec<u8>) {
         for _ in 0..BATCH {
             let user = *USERS.get(self.rng.usize(..USERS.len())).unwrap_or(&"alice");
@@ -144,5 +134,9 @@ impl Client for Caller {
     fn broke(&mut self, error: &io::Error) {
         self.open.clear();
         self.seen.odd.note(|| format!("awesomerpc connection: {error}"));
+    }
+
+    fn seen(self) -> Calls {
+        self.seen
     }
 }

@@ -26,8 +26,7 @@ pub(crate) struct Commander {
     written: u64,
     last_hits: i64,
     waiting: VecDeque<(&'static str, Expect)>,
-    /// Its account.
-    pub(crate) seen: Commands,
+    seen: Commands,
 }
 
 #[derive(Clone, Debug)]
@@ -168,6 +167,8 @@ impl Commander {
 }
 
 impl Client for Commander {
+    type Account = Commands;
+
     fn ask(&mut self, out: &mut Vec<u8>) {
         for _ in 0..BATCH {
             let sent = self.next(out);
@@ -192,6 +193,10 @@ impl Client for Commander {
     fn broke(&mut self, error: &io::Error) {
         self.waiting.clear();
         self.seen.odd.note(|| format!("redis connection: {error}"));
+    }
+
+    fn seen(self) -> Commands {
+        self.seen
     }
 }
 

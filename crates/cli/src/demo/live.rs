@@ -36,9 +36,11 @@ impl Live {
         took: Duration,
     ) -> std::io::Result<()> {
         let mut lines = vec![self.style.bold(title)];
-        let mut table = self.table(all, took).lines().into_iter();
-        lines.extend(table.next().map(|headings| self.style.dim(&headings)));
-        lines.extend(table);
+        for table in [self.table(all, took), unhappy(all)] {
+            let mut table = table.lines().into_iter();
+            lines.extend(table.next().map(|headings| self.style.dim(&headings)));
+            lines.extend(table);
+        }
         if self.redraw && self.drawn > 0 {
             write!(out, "\x1b[{}A", self.drawn)?;
         }
@@ -61,17 +63,8 @@ impl Live {
     }
 
     fn table(&mut self, all: &[Totals], took: Duration) -> Table {
-        let headings = [
-            "ROUTE",
-            "CLUSTER",
-            "PROTOCOL",
-            ">REQUESTS",
-            ">PER SECOND",
-            ">P50",
-            ">P99",
-            "OUTCOMES",
-            "CODES",
-        ];
+        let headings =
+            ["ROUTE", "CLUSTER", "PROTOCOL", ">REQUESTS", ">PER S", ">P50", ">P99", ">OK %"];
         let mut table = Table::new(&headings);
         for totals in all {
             for ((route, cluster), series) in &totals.series {
@@ -95,8 +88,7 @@ impl Live {
                     digits(rate.round() as u64),
                     quantile(series, 0.50),
                     quantile(series, 0.99),
-                    outcomes(series),
-                    codes(series),
+                    ok(series),
                 ];
                 table.row(row);
             }
@@ -128,28 +120,39 @@ pub(crate) fn duration(d: Duration) -> String {
     format!("{number:.decimals$} {unit}")
 }
 
-fn outcomes(series: &SeriesTotals) -> String {
-    let mut by = BTreeMap::<Outcome, u64>::new();
-    for ((outcome, ..), count) in &series.counts {
-        *by.entry(*outcome).or_default() += count;
-    }
-    by.retain(|_, count| *count > 0);
-    let all = series.requests().max(1);
+fn ok(series: &SeriesTotals) -> String {
+    let ok: u64 =
+        series.counts.iter().filter(|(key, _)| key.0 == Outcome::Ok).map(|(_, count)| count).sum();
     #[allow(clippy::cast_precision_loss, reason = "far below 2^52")]
-    let share = |count: u64| 100.0 * count as f64 / all as f64;
-    let shown: Vec<String> =
-        by.iter().map(|(outcome, count)| format!("{outcome} {:.1} %", share(*count))).collect();
-    shown.join(", ")
+    let share = 100.0 * ok as f64 / series.requests().max(1) as f64;
+    format!("{share:.1}")
 }
 
-fn codes(series: &SeriesTotals) -> String {
-    let mut by = BTreeMap::<&str, u64>::new();
-    for ((_, _, code), count) in series.counts.iter().filter(|(key, _)| !key.2.is_empty()) {
-        *by.entry(code).or_default() += count;
+/// What did not end well, by protocol.
+fn unhappy(all: &[Totals]) -> Table {
+    let mut table = Table::new(&["PROTOCOL", "NOT OK"]);
+    for totals in all {
+        let mut by = BTreeMap::<(Outcome, &str), u64>::new();
+        for series in totals.series.values() {
+            for ((outcome, _, code), count) in &series.counts {
+                *by.entry((*outcome, code)).or_default() += count;
+            }
+        }
+        // What found no route has a row of its own.
+        let tell = |outcome| !matches!(outcome, Outcome::Ok | Outcome::NoRoute);
+        by.retain(|(outcome, _), count| tell(*outcome) && *count > 0);
+        let shown: Vec<String> = by
+            .iter()
+            .map(|((outcome, code), count)| match *code {
+                "" => format!("{outcome} {}", digits(*count)),
+                code => format!("{outcome} {code} {}", digits(*count)),
+            })
+            .collect();
+        if !shown.is_empty() {
+            table.row([totals.protocol.to_string(), shown.join(", ")]);
+        }
     }
-    let shown: Vec<String> =
-        by.iter().map(|(code, count)| format!("{code} {}", digits(*count))).collect();
-    shown.join(", ")
+    table
 }
 
 #[cfg(test)]
@@ -176,11 +179,11 @@ mod tests {
         let mut out = Vec::new();
         live.draw(&mut out, "title", &all, Duration::from_secs(2)).expect("a Vec");
         let first = String::from_utf8(std::mem::take(&mut out)).expect("text");
-        for part in ["2 000", "1 000", "ok 75.0 %, app_error 25.0 %", "WRONGTYPE 500", "title"] {
+        for part in ["2 000", "1 000", " 75.0\x1b", "app_error WRONGTYPE 500", "title"] {
             assert!(first.contains(part), "{part} not in {first}");
         }
         live.draw(&mut out, "title", &all, Duration::from_secs(1)).expect("a Vec");
         let second = String::from_utf8(out).expect("text");
-        assert!(second.starts_with("\x1b[3A"), "{second:?}");
+        assert!(second.starts_with("\x1b[5A"), "{second:?}");
     }
 }

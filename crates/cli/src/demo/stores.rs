@@ -3,15 +3,11 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Arc, Mutex, PoisonError},
+    io,
+    sync::{Mutex, PoisonError},
 };
 
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{TcpListener, TcpStream},
-};
-
-use super::resp::Value;
+use super::{resp::Value, service::Service};
 
 /// One store.
 #[derive(Debug, Default)]
@@ -38,43 +34,21 @@ pub(crate) enum Item {
 const WRONGTYPE: &str = "WRONGTYPE Operation against a key holding the wrong kind of value";
 
 impl Store {
-    /// Serves connections until the task is dropped.
-    pub(crate) async fn serve(self: Arc<Self>, listener: TcpListener) {
-        while let Ok((stream, _)) = listener.accept().await {
-            let store = self.clone();
-            tokio::spawn(async move {
-                // A client that breaks off is no concern of a store.
-                let _ = store.session(stream).await;
-            });
-        }
-    }
-
     /// A copy of everything.
     pub(crate) fn content(&self) -> Content {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
+}
 
-    async fn session(&self, mut stream: TcpStream) -> std::io::Result<()> {
-        stream.set_nodelay(true)?;
-        let (mut buf, mut out) = (Vec::with_capacity(16 << 10), Vec::new());
-        loop {
-            if stream.read_buf(&mut buf).await? == 0 {
-                return Ok(());
-            }
-            let mut done = 0;
-            {
-                let mut content = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-                while let Some((command, len)) = Value::decode(buf.get(done..).unwrap_or_default())
-                    .map_err(|_| std::io::ErrorKind::InvalidData)?
-                {
-                    content.command(&command).encode(&mut out);
-                    done += len;
-                }
-            }
-            buf.drain(..done);
-            stream.write_all(&out).await?;
-            out.clear();
-        }
+impl Service for Store {
+    fn answer(&self, buf: &[u8], out: &mut Vec<u8>) -> io::Result<Option<usize>> {
+        let Some((command, len)) = Value::decode(buf).map_err(|_| io::ErrorKind::InvalidData)?
+        else {
+            return Ok(None);
+        };
+        let mut content = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        content.command(&command).encode(out);
+        Ok(Some(len))
     }
 }
 

@@ -2,31 +2,40 @@
 //! counted. Pure, and blind to the router's own metrics: a router that miscounts must not acquit
 //! itself.
 
-use std::collections::{BTreeMap, HashMap};
+mod stores;
+mod versions;
+
+use std::collections::BTreeMap;
+
+use stores::{answers, contents, refusals, shards, wrong_types};
+use versions::{errors, heartbeats, oneways, only, same_counts, split, streams, unrouted};
 
 use super::{
-    commands::HITS,
-    reviews::Served,
-    stores::{Content, Item},
+    details::{NO_SUCH_BOOK, SERVICE_ERROR},
+    service::Served,
+    stores::Content,
     traffic::{Calls, Commands},
 };
 
-/// The share of version 1 for everybody but jason.
-pub(crate) const SHARE: f64 = 0.75;
-/// How far, in standard deviations, the share seen may be off: a sound router is wrongly found
-/// guilty less than once in a million runs.
-const SIGMAS: f64 = 5.0;
 /// Fewer answers than this prove nothing.
-const ENOUGH: u64 = 500;
+const ENOUGH: u64 = 100;
 
 /// What everybody counted.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Evidence {
-    pub(crate) v1: Served,
-    pub(crate) v2: Served,
-    pub(crate) calls: Calls,
+    pub(crate) reviews: Versions,
     pub(crate) stores: Vec<Content>,
     pub(crate) commands: Commands,
+    pub(crate) ratings: Versions,
+    pub(crate) details: Versions,
+}
+
+/// What the servers and the clients of a service with versions counted.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Versions {
+    /// Versions 1 and 2.
+    pub(crate) served: [Served; 2],
+    pub(crate) calls: Calls,
 }
 
 /// One rule, and whether it held.
@@ -40,166 +49,43 @@ pub(crate) struct Rule {
 
 /// Judges.
 pub(crate) fn judge(evidence: &Evidence) -> Vec<Rule> {
-    let Evidence { v1, v2, calls, stores, commands } = evidence;
+    let Evidence { reviews, stores, commands, ratings, details } = evidence;
+    let thrown = "NotRated, UNKNOWN_METHOD arrive";
+    let failed = "NoSuchBook, SERVICE_ERROR arrive";
     vec![
-        jason(calls),
-        split(calls),
-        same_counts(v1, v2, calls),
-        errors(v1, v2, calls),
-        streams(calls),
-        unrouted(v1, v2, calls),
+        only("jason sees reviews v2 only", &reviews.calls.chosen, "v2"),
+        split(&reviews.calls),
+        same_counts("reviews served what clients got", reviews),
+        errors("APP_ERROR, UNKNOWN_METHOD arrive", ["APP_ERROR", "UNKNOWN_METHOD"], reviews),
+        streams(&reviews.calls),
+        unrouted("unknown services reach no server", reviews),
         answers(commands),
         shards(stores, commands),
         contents(stores, commands),
         refusals(stores, commands),
-        odd(calls, commands),
+        wrong_types(stores, commands),
+        only("jason sees ratings v2 only", &ratings.calls.chosen, "v2"),
+        only("others see ratings v1 only", &ratings.calls.others, "v1"),
+        same_counts("ratings served what clients got", ratings),
+        errors(thrown, ["NotRated", "UNKNOWN_METHOD"], ratings),
+        only("canaries see details v2 only", &details.calls.chosen, "v2"),
+        only("others see details v1 only", &details.calls.others, "v1"),
+        same_counts("details served what clients got", details),
+        errors(failed, [NO_SUCH_BOOK, SERVICE_ERROR.1], details),
+        oneways(details),
+        heartbeats(&details.calls),
+        unrouted("unknown interfaces reach no server", details),
+        odd(evidence),
     ]
 }
 
-fn jason(calls: &Calls) -> Rule {
-    let (all, v2) = (sum(&calls.jason), at(&calls.jason, "v2"));
-    Rule {
-        name: "jason sees reviews v2 only",
-        expected: format!("v2 {}", of(all, all)),
-        seen: format!("v2 {}", of(v2, all)),
-        held: all >= ENOUGH && v2 == all,
-    }
-}
-
-fn split(calls: &Calls) -> Rule {
-    let (all, v1) = (sum(&calls.others), at(&calls.others, "v1"));
-    let band = SIGMAS * (SHARE * (1.0 - SHARE) / float(all.max(1))).sqrt();
-    let share = float(v1) / float(all.max(1));
-    let known = v1 + at(&calls.others, "v2");
-    Rule {
-        name: "others are split 75/25 between v1 and v2",
-        expected: format!("v1 {:.2} % ± {:.2} of {}", SHARE * 100.0, band * 100.0, digits(all)),
-        seen: format!("v1 {:.2} %", share * 100.0),
-        held: all >= ENOUGH && known == all && (share - SHARE).abs() <= band,
-    }
-}
-
-fn same_counts(v1: &Served, v2: &Served, calls: &Calls) -> Rule {
-    let show = |v1, v2| format!("v1 {}, v2 {}", digits(v1), digits(v2));
-    let clients = |version| at(&calls.jason, version) + at(&calls.others, version);
-    Rule {
-        name: "servers served what clients got, user by user",
-        expected: show(clients("v1"), clients("v2")),
-        seen: show(v1.jason + v1.others, v2.jason + v2.others),
-        held: [("v1", v1), ("v2", v2)].iter().all(|(version, served)| {
-            let others = at(&calls.others, version);
-            others > 0 && served.others == others && served.jason == at(&calls.jason, version)
-        }),
-    }
-}
-
-fn errors(v1: &Served, v2: &Served, calls: &Calls) -> Rule {
-    let mut sent = BTreeMap::<String, u64>::new();
-    for (code, count) in v1.errors.iter().chain(&v2.errors) {
-        *sent.entry((*code).to_owned()).or_default() += count;
-    }
-    let provoked = ["APP_ERROR", "UNKNOWN_METHOD"];
-    Rule {
-        name: "the services' own errors come through",
-        expected: list(&sent),
-        seen: list(&calls.errors),
-        held: sent == calls.errors && provoked.iter().all(|code| at(&sent, code) > 0),
-    }
-}
-
-fn streams(calls: &Calls) -> Rule {
-    Rule {
-        name: "streams are whole and come from one server",
-        expected: "more than 0".to_owned(),
-        seen: digits(calls.streams),
-        held: calls.streams > 0,
-    }
-}
-
-fn unrouted(v1: &Served, v2: &Served, calls: &Calls) -> Rule {
-    let strangers = v1.strangers + v2.strangers;
-    Rule {
-        name: "a service without a route reaches no server",
-        expected: format!("0 of {}", digits(calls.unrouted)),
-        seen: format!("{} of {}", digits(strangers), digits(calls.unrouted)),
-        held: strangers == 0 && calls.unrouted > 0,
-    }
-}
-
-fn answers(commands: &Commands) -> Rule {
-    let right = sum(&commands.right);
-    let all = right + commands.odd.count;
-    Rule {
-        name: "every redis answer is what the client knows it to be",
-        expected: of(all, all),
-        seen: of(right, all),
-        held: all >= ENOUGH && right == all,
-    }
-}
-
-fn shards(stores: &[Content], commands: &Commands) -> Rule {
-    let counts: Vec<usize> = stores.iter().map(|store| store.keys.len()).collect();
-    let mut distinct: Vec<&String> = stores.iter().flat_map(|store| store.keys.keys()).collect();
-    let all = distinct.len();
-    distinct.sort();
-    distinct.dedup();
-    let expected = commands.expected.len() + usize::from(commands.hits > 0);
-    let shown: Vec<String> = counts.iter().map(usize::to_string).collect();
-    Rule {
-        name: "every key lives on one store, every store has keys",
-        expected: format!("{expected} keys"),
-        seen: format!("{} = {all} keys", shown.join(" + ")),
-        held: expected > 0
-            && counts.iter().all(|n| *n > 0)
-            && distinct.len() == all
-            && all == expected,
-    }
-}
-
-fn contents(stores: &[Content], commands: &Commands) -> Rule {
-    let mut expected: HashMap<&str, Item> =
-        commands.expected.iter().map(|(key, item)| (&**key, item.clone())).collect();
-    if commands.hits > 0 {
-        expected.insert(HITS, Item::Text(commands.hits.to_string()));
-    }
-    let right = stores
-        .iter()
-        .flat_map(|store| &store.keys)
-        .filter(|(key, item)| expected.get(&***key) == Some(item))
-        .count();
-    let hits = stores.iter().find_map(|store| store.keys.get(HITS));
-    let hits = match hits {
-        Some(Item::Text(text)) => text.as_str(),
-        _ => "nothing",
-    };
-    Rule {
-        name: "the stores hold what was written last",
-        expected: format!("{} values, {} hits", expected.len(), commands.hits),
-        seen: format!("{right} values, {hits} hits"),
-        held: !expected.is_empty() && right == expected.len(),
-    }
-}
-
-fn refusals(stores: &[Content], commands: &Commands) -> Rule {
-    let served: u64 = stores.iter().map(|store| at(&store.served, "FLUSHALL")).sum();
-    let refused = commands.right.get("FLUSHALL").copied().unwrap_or(0);
-    let wrongtype: u64 = stores.iter().map(|store| at(&store.errors, "WRONGTYPE")).sum();
-    let got = at(&commands.errors, "WRONGTYPE");
-    Rule {
-        name: "FLUSHALL is refused, WRONGTYPE comes through",
-        expected: format!("0 of {} served, WRONGTYPE {}", digits(refused), digits(wrongtype)),
-        seen: format!("{served} of {} served, WRONGTYPE {}", digits(refused), digits(got)),
-        held: served == 0 && refused > 0 && got == wrongtype && got > 0,
-    }
-}
-
-fn odd(calls: &Calls, commands: &Commands) -> Rule {
-    let first = calls.odd.first.as_ref().or(commands.odd.first.as_ref());
-    let count = calls.odd.count + commands.odd.count;
+fn odd(Evidence { reviews, commands, ratings, details, .. }: &Evidence) -> Rule {
+    let all = [&reviews.calls.odd, &commands.odd, &ratings.calls.odd, &details.calls.odd];
+    let count = all.iter().map(|odd| odd.count).sum();
     Rule {
         name: "nothing else happened",
         expected: "0 surprises".to_owned(),
-        seen: match first {
+        seen: match all.iter().find_map(|odd| odd.first.as_ref()) {
             Some(first) => format!("{}, first: {first}", digits(count)),
             None => "0 surprises".to_owned(),
         },
@@ -215,13 +101,8 @@ fn sum<K>(counts: &BTreeMap<K, u64>) -> u64 {
     counts.values().sum()
 }
 
-fn list(counts: &BTreeMap<String, u64>) -> String {
-    let shown: Vec<String> = counts.iter().map(|(k, n)| format!("{k} {}", digits(*n))).collect();
-    if shown.is_empty() { "none".to_owned() } else { shown.join(", ") }
-}
-
 fn of(part: u64, all: u64) -> String {
-    format!("{:.2} % of {}", 100.0 * float(part) / float(all.max(1)), digits(all))
+    format!("{} of {}", digits(part), digits(all))
 }
 
 /// A count with its thousands set apart.
@@ -245,23 +126,40 @@ fn float(n: u64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::demo::{
+        commands::HITS,
+        details::{NO_SUCH_BOOK, SERVICE_ERROR},
+        stores::Item,
+    };
+
+    /// What each version served to the chosen and to others, and an error each.
+    fn versions(to: &mut Versions, counts: [[u64; 2]; 2], codes: [&'static str; 2]) {
+        for (n, (name, [chosen, others])) in ["v1", "v2"].into_iter().zip(counts).enumerate() {
+            let errors = [(codes[n], 5)].into();
+            to.served[n] = Served { chosen, others, errors, ..Served::default() };
+            to.calls.errors.insert(codes[n].to_owned(), 5);
+            for (by, count) in [(&mut to.calls.chosen, chosen), (&mut to.calls.others, others)] {
+                if count > 0 {
+                    by.insert(name.to_owned(), count);
+                }
+            }
+        }
+    }
 
     /// A run without a fault.
     fn sound() -> Evidence {
         let mut e = Evidence::default();
-        e.calls.jason.insert("v2".to_owned(), 1000);
-        e.calls.others.insert("v1".to_owned(), 3010);
-        e.calls.others.insert("v2".to_owned(), 990);
-        e.calls.errors = [("APP_ERROR".to_owned(), 5), ("UNKNOWN_METHOD".to_owned(), 2)].into();
-        e.calls.streams = 7;
-        e.calls.unrouted = 3;
-        e.v1 = Served { others: 3010, errors: [("APP_ERROR", 5)].into(), ..Served::default() };
-        e.v2 = Served {
-            jason: 1000,
-            others: 990,
-            errors: [("UNKNOWN_METHOD", 2)].into(),
-            ..Served::default()
-        };
+        versions(&mut e.reviews, [[0, 3010], [1000, 990]], ["APP_ERROR", "UNKNOWN_METHOD"]);
+        e.reviews.calls.streams = 7;
+        e.reviews.calls.unrouted = 3;
+        versions(&mut e.ratings, [[0, 1000], [1000, 0]], ["NotRated", "UNKNOWN_METHOD"]);
+        versions(&mut e.details, [[0, 1000], [1000, 0]], [NO_SUCH_BOOK, SERVICE_ERROR.1]);
+        e.details.calls.unrouted = 3;
+        e.details.calls.oneways = [("v1".to_owned(), 6), ("v2".to_owned(), 2)].into();
+        e.details.served[0].oneways = 6;
+        e.details.served[1].oneways = 2;
+        e.details.calls.pings = 5;
+        e.details.calls.pongs = 5;
         let text = |value: &str| Item::Text(value.to_owned());
         for (key, value) in [("a", "1"), ("b", "2"), (HITS, "9")] {
             let mut store = Content::default();
@@ -294,28 +192,32 @@ mod tests {
         let both = |a, b| vec![a, b];
         let (jason, split, counts) = (
             "jason sees reviews v2 only",
-            "others are split 75/25 between v1 and v2",
-            "servers served what clients got, user by user",
+            "others are split 75/25 (v1/v2)",
+            "reviews served what clients got",
         );
-        assert_eq!(broken(|e| _ = e.calls.jason.insert("v1".to_owned(), 1)), both(jason, counts));
+        assert_eq!(
+            broken(|e| _ = e.reviews.calls.chosen.insert("v1".to_owned(), 1)),
+            both(jason, counts)
+        );
         assert_eq!(
             broken(|e| {
-                e.calls.others = [("v1".to_owned(), 2000), ("v2".to_owned(), 2000)].into();
-                e.v1.others = 2000;
-                e.v2.others = 2000;
+                e.reviews.calls.others = [("v1".to_owned(), 2000), ("v2".to_owned(), 2000)].into();
+                e.reviews.served[0].others = 2000;
+                e.reviews.served[1].others = 2000;
             }),
             [split]
         );
-        assert_eq!(broken(|e| e.v1.others += 1), [counts]);
+        assert_eq!(broken(|e| e.reviews.served[0].others += 1), [counts]);
         assert_eq!(
-            broken(|e| _ = e.calls.errors.remove("APP_ERROR")),
-            ["the services' own errors come through"]
+            broken(|e| _ = e.reviews.calls.errors.remove("APP_ERROR")),
+            ["APP_ERROR, UNKNOWN_METHOD arrive"]
         );
-        assert_eq!(broken(|e| e.v2.strangers = 1), ["a service without a route reaches no server"]);
-        let (shards, contents) = (
-            "every key lives on one store, every store has keys",
-            "the stores hold what was written last",
+        assert_eq!(
+            broken(|e| e.reviews.served[1].strangers = 1),
+            ["unknown services reach no server"]
         );
+        let (shards, contents) =
+            ("every key lives on one store", "stores hold what was written last");
         assert_eq!(
             broken(|e| {
                 let twice = e.stores[0].keys.clone();
@@ -329,9 +231,54 @@ mod tests {
         );
         assert_eq!(
             broken(|e| _ = e.stores[0].served.insert("FLUSHALL".to_owned(), 1)),
-            ["FLUSHALL is refused, WRONGTYPE comes through"]
+            ["FLUSHALL reaches no store"]
         );
-        assert_eq!(broken(|e| e.calls.odd.note(|| "x".to_owned())), ["nothing else happened"]);
+        assert_eq!(
+            broken(|e| _ = e.commands.errors.remove("WRONGTYPE")),
+            ["the stores' WRONGTYPE arrives"]
+        );
+        assert_eq!(
+            broken(|e| e.reviews.calls.odd.note(|| "x".to_owned())),
+            ["nothing else happened"]
+        );
+    }
+
+    #[test]
+    fn each_fault_of_ratings_and_details_breaks_its_rule() {
+        let swapped = |calls: &mut Calls| {
+            std::mem::swap(&mut calls.chosen, &mut calls.others);
+        };
+        assert_eq!(
+            broken(|e| {
+                swapped(&mut e.ratings.calls);
+                for served in &mut e.ratings.served {
+                    std::mem::swap(&mut served.chosen, &mut served.others);
+                }
+            }),
+            ["jason sees ratings v2 only", "others see ratings v1 only"]
+        );
+        let counts = "ratings served what clients got";
+        assert_eq!(broken(|e| e.ratings.served[1].chosen -= 1), [counts]);
+        let errors = "NotRated, UNKNOWN_METHOD arrive";
+        assert_eq!(broken(|e| _ = e.ratings.calls.errors.remove("NotRated")), [errors]);
+        assert_eq!(
+            broken(|e| swapped(&mut e.details.calls)),
+            [
+                "canaries see details v2 only",
+                "others see details v1 only",
+                "details served what clients got"
+            ]
+        );
+        let errors = "NoSuchBook, SERVICE_ERROR arrive";
+        assert_eq!(broken(|e| _ = e.details.calls.errors.remove(NO_SUCH_BOOK)), [errors]);
+        let oneways = "oneways arrive once, at v1 and v2";
+        assert_eq!(broken(|e| e.details.served[0].oneways += 1), [oneways]);
+        assert_eq!(broken(|e| e.details.calls.pongs -= 1), ["heartbeats are answered"]);
+        let unrouted = "unknown interfaces reach no server";
+        assert_eq!(broken(|e| e.details.served[0].strangers += 1), [unrouted]);
+        let odd = "nothing else happened";
+        assert_eq!(broken(|e| e.ratings.calls.odd.note(|| "x".to_owned())), [odd]);
+        assert_eq!(broken(|e| e.details.calls.odd.note(|| "x".to_owned())), [odd]);
     }
 
     #[test]

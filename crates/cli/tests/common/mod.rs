@@ -33,15 +33,15 @@ pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// The first of eight ports that nobody uses, outside of the range from which the system takes
+/// The first of as many ports as the demo takes that nobody uses, outside of the range from which the system takes
 /// ports for clients, and of its own for each process and call.
 pub(crate) fn base_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let process = (std::process::id() % 500) as u16 * 16;
     loop {
-        let base = 22_000 + (process + NEXT.fetch_add(8, Ordering::Relaxed)) % 8_000;
+        let base = 22_000 + (process + NEXT.fetch_add(16, Ordering::Relaxed)) % 8_000;
         let free = |port| TcpListener::bind(("127.0.0.1", port)).is_ok();
-        if (base..base + 8).all(free) {
+        if (base..base + 14).all(free) {
             return base;
         }
     }

@@ -2,6 +2,7 @@
 //! small codec made for the purpose can express. Each scenario runs for several seeds.
 
 mod common;
+mod dubbo;
 mod filters;
 mod limits;
 mod mirror;
@@ -11,3 +12,4 @@ mod redis;
 mod rpc;
 mod sessions;
 mod soak;
+mod thrift;

@@ -23,13 +23,18 @@ pub(super) fn run(middle: Middle) -> Result<Tally, String> {
     tally.check(code == Some(0), || format!("own rules: {code:?}\n{words}"));
 
     let dir = tempfile::TempDir::with_prefix("heptad-demo-").map_err(|e| e.to_string())?;
-    let broken = [("fifty-fifty", fifty_fifty(&own)), ("swapped", swapped(&own))];
+    let broken = [
+        ("fifty-fifty", fifty_fifty(&own)),
+        ("swapped reviews", swapped(&own, "reviews")),
+        ("swapped ratings", swapped(&own, "ratings")),
+        ("swapped details", swapped(&own, "details")),
+    ];
     for (name, text) in broken {
         let Some(text) = text else {
             tally.fail(format!("{name}: nothing to replace in\n{own}"));
             continue;
         };
-        let file = dir.path().join(format!("{name}.yaml"));
+        let file = dir.path().join(format!("{}.yaml", name.replace(' ', "-")));
         std::fs::write(&file, text).map_err(|e| e.to_string())?;
         let file = file.to_string_lossy();
         let (code, words) = demo(&["--seconds", "5", "--config", &file])?;
@@ -44,13 +49,10 @@ fn fifty_fifty(own: &str) -> Option<String> {
     Some(own.replace(line, &line.replace("75", "50").replace("25", "50")))
 }
 
-/// Versions 1 and 2 in each other's place wherever a route points to them.
-fn swapped(own: &str) -> Option<String> {
-    let turn = |line: &str| {
-        line.replace("reviews-v1", "\u{0}")
-            .replace("reviews-v2", "reviews-v1")
-            .replace('\u{0}', "reviews-v2")
-    };
+/// Versions 1 and 2 of a service in each other's place wherever a route points to them.
+fn swapped(own: &str, service: &str) -> Option<String> {
+    let [v1, v2] = ["v1", "v2"].map(|version| format!("{service}-{version}"));
+    let turn = |line: &str| line.replace(&v1, "\u{0}").replace(&v2, &v1).replace('\u{0}', &v2);
     let lines: Vec<String> =
         own.lines().map(|l| if l.contains("to:") { turn(l) } else { l.to_owned() }).collect();
     let text = lines.join("\n") + "\n";
@@ -75,7 +77,8 @@ mod tests {
         let own = "routes:\n  - { match: { header.user: jason }, to: reviews-v2 }\n  - to: { reviews-v1: 75, reviews-v2: 25 }\nclusters:\n  - name: reviews-v1\n";
         let fifty = fifty_fifty(own).unwrap();
         assert!(fifty.contains("reviews-v1: 50, reviews-v2: 50"));
-        let swapped = swapped(own).unwrap();
+        assert_eq!(super::swapped(own, "ratings"), None);
+        let swapped = swapped(own, "reviews").unwrap();
         assert!(swapped.contains("jason }, to: reviews-v1"));
         assert!(swapped.contains("reviews-v2: 75, reviews-v1: 25"));
         assert!(swapped.contains("name: reviews-v1"));

@@ -7,10 +7,12 @@ mod benchmark;
 mod cli;
 mod clients;
 mod demo;
+mod dubbo;
 mod hostile;
 mod login;
 mod metrics;
 mod nutcracker;
+mod thrift;
 mod transcript;
 
 use std::{
@@ -90,6 +92,95 @@ pub(crate) const SUITES: &[Suite] = &[
         420,
         "huge announcements, bombs, garbage, killed servers, clients that never read",
         hostile::run,
+    ),
+    suite_of(
+        "thrift-python",
+        180,
+        "every method of Apache's own test in every dialect, Apache's Python client and server",
+        thrift::python,
+    ),
+    suite_of(
+        "thrift-node",
+        120,
+        "the same with Apache's Node client, 50 calls at once",
+        thrift::node,
+    ),
+    suite_of("thriftpy2", 60, "the same with thriftpy2", thrift::thriftpy2),
+    suite_of("thrift-convert", 240, "clients of one dialect, servers of another", thrift::convert),
+    suite_of(
+        "thrift-routes",
+        60,
+        "by service, method, argument and header to the right of two servers",
+        thrift::routes,
+    ),
+    suite_of(
+        "thrift-errors",
+        120,
+        "refusals, time-outs and dead servers as exceptions with the router's words",
+        thrift::errors,
+    ),
+    suite_of(
+        "thrift-pipeline",
+        30,
+        "20 calls before the first reply, in order or each with its id",
+        thrift::pipeline,
+    ),
+    suite_of(
+        "thrift-throughput",
+        60,
+        "50 clients of a threaded server whose handler takes 5 ms, against direct",
+        thrift::throughput,
+    ),
+    suite_of(
+        "thrift-hostile",
+        90,
+        "huge announcements, bombs, garbage, servers that lie",
+        thrift::hostile,
+    ),
+    suite_of(
+        "dubbo-sofa",
+        90,
+        "calls of all types from sofa-rpc-node's client to the servers of three libraries",
+        dubbo::sofa,
+    ),
+    suite_of("dubbo-apache", 90, "the same from apache-dubbo-consumer", dubbo::apache),
+    suite_of("dubbo-py", 90, "the same from dubbo-py", dubbo::dubbo_py),
+    suite_of("dubbo-ssl-python", 90, "the same from dubbo-ssl-python", dubbo::dubbo_ssl),
+    suite_of(
+        "dubbo-frames",
+        60,
+        "frames by hand to real servers: ids, heartbeats, oneway, generic, 50 out of order",
+        dubbo::frames,
+    ),
+    suite_of(
+        "dubbo-links",
+        60,
+        "a server by hand: all replies and serializations, heartbeats, its good-bye",
+        dubbo::links,
+    ),
+    suite_of(
+        "dubbo-routes",
+        60,
+        "by service, method, attachment, version, argument to the right of two servers",
+        dubbo::routes,
+    ),
+    suite_of(
+        "dubbo-errors",
+        90,
+        "refusals, time-outs and dead servers as exceptions with the router's words",
+        dubbo::errors,
+    ),
+    suite_of(
+        "dubbo-hostile",
+        120,
+        "huge announcements, bombs of Hessian, garbage, servers that lie",
+        dubbo::hostile,
+    ),
+    suite_of(
+        "dubbo-differential",
+        180,
+        "random requests, read by the codec and by hessian.js",
+        dubbo::differential,
     ),
     suite_of("metrics", 60, "promtool on /metrics after traffic", metrics::run),
     suite_of("demo", 120, "the demo judges itself, and notices broken rules", demo::run),

@@ -1,0 +1,220 @@
+//! The codec: what the engine calls, and which part of the crate does it.
+
+use heptad_core::{
+    Accepted, Answer, Asked, Codec, Ctx, Fault, Flavour, Found, Meta, OptionsError, Question,
+    Rewrite, Side, Splice, Step, Traits, Unknown,
+};
+
+use crate::{
+    args,
+    conn::{Conn, Tag},
+    decode,
+    dialect::Dialect,
+    frame::{Frame, aux},
+    header::Infos,
+    options::{ThriftOptions, ThriftUpstream},
+    reply,
+};
+
+/// The header in which a client says how long it waits, in milliseconds.
+const TIMEOUT: &str = "client_timeout";
+
+/// The codec.
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct Thrift {
+    options: ThriftOptions,
+}
+
+impl Codec for Thrift {
+    const NAME: &'static str = "thrift";
+    type Options = ThriftOptions;
+    type Upstream = ThriftUpstream;
+    type Conn = Conn;
+    type Tag = Tag;
+
+    fn new(options: &ThriftOptions) -> Result<Self, OptionsError> {
+        Ok(Self { options: *options })
+    }
+
+    /// Ids are of 32 bits, but there are servers that take calls one after the other from each
+    /// connection, so that links are not shared unless told.
+    fn traits(&self) -> Traits {
+        Traits::by_id(32).ordered(self.options.ordered).share(false)
+    }
+
+    /// A link speaks what its cluster says, else what its flavour's clients speak.
+    fn open(&self, side: Side<'_, ThriftUpstream>, flavour: Flavour) -> Conn {
+        match side {
+            Side::Link(upstream) => {
+                let fixed = Dialect {
+                    transport: upstream.transport.fixed(),
+                    protocol: upstream.protocol.fixed(),
+                };
+                let dialect = fixed.or(Dialect::from_bits(flavour.0));
+                Conn::new(true, dialect, upstream.strip_service)
+            }
+            _ => Conn::new(false, Dialect::default(), false),
+        }
+    }
+
+    fn decode_request(&self, conn: &mut Conn, cx: &Ctx, buf: &[u8]) -> Result<Step<Tag>, Fault> {
+        decode::step(decode::request(&self.options, conn, cx, buf))
+    }
+
+    fn decode_reply<A: Asked<Tag>>(
+        &self,
+        conn: &mut Conn,
+        asked: &A,
+        cx: &Ctx,
+        buf: &[u8],
+    ) -> Result<Step<()>, Fault> {
+        decode::step(decode::reply(conn, asked, cx, buf))
+    }
+
+    fn answer(
+        &self,
+        conn: &mut Conn,
+        to: &Question<'_, Tag>,
+        answer: &Answer<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Fault> {
+        crate::answer::answer(conn, to, answer, out)
+    }
+
+    /// What is in front of the first colon of the message's name, if there is one.
+    fn service<'a>(
+        &'a self,
+        conn: &'a Conn,
+        meta: &Meta,
+        frame: &'a [u8],
+        scratch: &'a mut Vec<u8>,
+    ) -> Found<'a> {
+        if meta.aux & aux::PACKED == 0 {
+            return Ok(meta.service.of(frame));
+        }
+        let head = packed_head(conn, meta, frame, scratch)?;
+        Ok(head.names(scratch).0.and_then(|at| scratch.get(at)))
+    }
+
+    /// The name of the message, from behind the first colon.
+    fn method<'a>(
+        &'a self,
+        conn: &'a Conn,
+        meta: &Meta,
+        frame: &'a [u8],
+        scratch: &'a mut Vec<u8>,
+    ) -> Found<'a> {
+        if meta.aux & aux::PACKED == 0 {
+            return Ok(meta.method.of(frame));
+        }
+        let head = packed_head(conn, meta, frame, scratch)?;
+        Ok(scratch.get(head.names(scratch).1))
+    }
+
+    /// An info header of a THeader, names compared exactly. The last one of the name counts; those
+    /// of the frame before the persistent ones of the frame, these before those of earlier frames.
+    fn header<'a>(
+        &'a self,
+        conn: &'a Conn,
+        meta: &Meta,
+        frame: &'a [u8],
+        name: &str,
+        _: &'a mut Vec<u8>,
+    ) -> Found<'a> {
+        header(conn, meta, frame, name)
+    }
+
+    /// The top-level field with this id.
+    fn arg<'a>(
+        &'a self,
+        conn: &'a Conn,
+        meta: &Meta,
+        frame: &'a [u8],
+        number: u16,
+        scratch: &'a mut Vec<u8>,
+    ) -> Found<'a> {
+        args::arg(conn, meta, frame, number, scratch)
+    }
+
+    fn timeout(&self, conn: &Conn, meta: &Meta, frame: &[u8]) -> Option<u32> {
+        let value = header(conn, meta, frame, TIMEOUT).ok()??;
+        std::str::from_utf8(value).ok()?.parse().ok()
+    }
+
+    /// The method, as servers of several services answer with it too.
+    fn keep<'a>(
+        &'a self,
+        conn: &'a Conn,
+        meta: &Meta,
+        frame: &'a [u8],
+        scratch: &'a mut Vec<u8>,
+    ) -> &'a [u8] {
+        self.method(conn, meta, frame, scratch).ok().flatten().unwrap_or_default()
+    }
+
+    fn code_name<'a>(&'a self, meta: &Meta, _: &'a [u8]) -> Option<&'a str> {
+        reply::code_name(meta)
+    }
+
+    fn rewrite(
+        &self,
+        from: &Conn,
+        to: &Conn,
+        meta: &Meta,
+        tag: Tag,
+        edit: &Rewrite<'_>,
+        out: &mut Splice<'_>,
+    ) -> Result<(), Fault> {
+        crate::rewrite::rewrite(from, to, meta, tag, edit, out)
+    }
+
+    /// Persistent headers hold from here on.
+    fn accepted(&self, conn: &mut Conn, meta: &Meta, _: Tag, frame: &[u8]) -> Accepted {
+        if has_headers(meta)
+            && let Ok(Frame { header: Some(header), .. }) = Frame::again(meta, frame)
+        {
+            decode::remember(conn, frame, &header);
+        }
+        Accepted::Forward
+    }
+
+    /// The client's dialect.
+    fn flavour(&self, _: &Conn, meta: &Meta) -> Flavour {
+        Dialect::from_bits(meta.aux).flavour()
+    }
+}
+
+fn has_headers(meta: &Meta) -> bool {
+    Dialect::from_bits(meta.aux).transport.is_some_and(|transport| transport.has_headers())
+}
+
+fn header<'a>(conn: &'a Conn, meta: &Meta, frame: &'a [u8], name: &str) -> Found<'a> {
+    if !has_headers(meta) {
+        return Ok(None);
+    }
+    let name = name.as_bytes();
+    let header = Frame::again(meta, frame).map_err(|_| Unknown)?.header.ok_or(Unknown)?;
+    let mut infos = Infos::new(frame, header.infos);
+    let (mut plain, mut persistent) = (None, None);
+    for info in infos.by_ref().filter(|info| info.name == name) {
+        *(if info.persistent { &mut persistent } else { &mut plain }) = Some(info.value);
+    }
+    if infos.unknown.is_some() || infos.broken {
+        return Err(Unknown); // It may be among what is not known, and count.
+    }
+    Ok(plain.or(persistent).or_else(|| conn.persistent.as_ref()?.value(name)))
+}
+
+/// Inflates the head of a compressed message.
+fn packed_head(
+    conn: &Conn,
+    meta: &Meta,
+    frame: &[u8],
+    scratch: &mut Vec<u8>,
+) -> Result<crate::message::Head, Unknown> {
+    let parsed = Frame::again(meta, frame).map_err(|_| Unknown)?;
+    let (inflated, head) = parsed.unpack_head(&conn.cx, frame).map_err(|_| Unknown)?;
+    *scratch = inflated;
+    Ok(head)
+}

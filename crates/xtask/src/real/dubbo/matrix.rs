@@ -1,0 +1,46 @@
+//! Every client library with every server library: straight to the server, and through the router.
+
+use std::process::Command;
+
+use super::stage::{Library, Target, node, python};
+use crate::{
+    real::{clients::steps, transcript},
+    rig::Middle,
+    tally::Tally,
+};
+
+pub(in crate::real) fn sofa(middle: Middle) -> Result<Tally, String> {
+    every(middle, || node("call-sofa.js"))
+}
+
+pub(in crate::real) fn apache(middle: Middle) -> Result<Tally, String> {
+    every(middle, || node("call-apache.js"))
+}
+
+pub(in crate::real) fn dubbo_py(middle: Middle) -> Result<Tally, String> {
+    every(middle, || python("call_dubbo_py.py"))
+}
+
+pub(in crate::real) fn dubbo_ssl(middle: Middle) -> Result<Tally, String> {
+    every(middle, || python("call_dubbo_ssl.py"))
+}
+
+fn every(middle: Middle, script: impl Fn() -> Command) -> Result<Tally, String> {
+    let mut all = Tally::default();
+    for library in Library::ALL {
+        let name = library.name();
+        let record = |target: &Target| {
+            let mut command = script();
+            command.args(["--server", name]);
+            steps(command, target.port)
+        };
+        let direct = record(&Target::start(Middle::Direct, library)?)
+            .map_err(|e| format!("{name} direct: {e}"))?;
+        let target = Target::start(middle, library)?;
+        match record(&target) {
+            Ok(through) => all.add(transcript::compare(name, &direct, &through, false)),
+            Err(e) => all.fail(format!("{name} through: {e}\n{}", target.log())),
+        }
+    }
+    Ok(all)
+}
