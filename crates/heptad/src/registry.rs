@@ -7,6 +7,7 @@ use std::{any::Any, collections::BTreeMap, fmt, marker::PhantomData, sync::Arc};
 use heptad_config::{Node, OptionsRule, Plugins, Problem};
 use heptad_core::{Codec, Filter, Options, OptionsError};
 use heptad_engine::{Engine, Machine, Plan};
+use heptad_filters::{Authorize, InjectFault, LimitConcurrency, LimitRate};
 
 /// Builds one worker's engine from its listener's plan and a seed.
 pub type Machines = Arc<dyn Fn(Arc<Plan>, u64) -> Box<dyn Machine> + Send + Sync>;
@@ -28,7 +29,12 @@ impl Registry {
 
     /// Every protocol and policy that comes with Heptad.
     pub fn standard() -> Self {
-        Self::empty().codec::<heptad_redis::Redis>()
+        Self::empty()
+            .codec::<heptad_redis::Redis>()
+            .filter("authorize", |options| Ok(Arc::new(Authorize::new(options)?)))
+            .filter("limit_rate", |options| Ok(Arc::new(LimitRate::new(options)?)))
+            .filter("limit_concurrency", |options| Ok(Arc::new(LimitConcurrency::new(options)?)))
+            .filter("inject_fault", |options| Ok(Arc::new(InjectFault::new(options)?)))
     }
 
     /// One more codec, under its [`Codec::NAME`]. The last of a name counts.
