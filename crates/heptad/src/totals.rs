@@ -18,6 +18,9 @@ pub struct Totals {
     pub series: BTreeMap<(Arc<str>, Arc<str>), SeriesTotals>,
     /// Requests by service and method, by outcome (`Outcome::ALL` gives the order).
     pub methods: BTreeMap<(Arc<str>, Arc<str>), [u64; Outcome::ALL.len()]>,
+    /// What its filters counted by themselves, by the filter's name and the kind of event; filters
+    /// of the same name in one sum. A reload begins anew.
+    pub filters: BTreeMap<(Arc<str>, Arc<str>), u64>,
     /// Sessions open now.
     pub sessions: u64,
     /// Sessions opened.
