@@ -165,17 +165,21 @@ impl Codec for Redis {
         }))
     }
 
-    /// The argument after the command with this number from 0, as the server reads it.
+    /// The argument after the command with this number from 0, as the server reads it. The name of a
+    /// subcommand, which the server takes in any case, is in upper case, as `method` is.
     fn arg<'a>(
         &'a self,
         _: &'a Conn,
-        _: &Meta,
+        meta: &Meta,
         frame: &'a [u8],
         number: u16,
         scratch: &'a mut Vec<u8>,
     ) -> Found<'a> {
         Ok(Args::of(frame).nth(usize::from(number) + 1).map(|arg| {
             scratch.extend_from_slice(&arg.text);
+            if number == 0 && self.entry(meta).has_sub() {
+                scratch.make_ascii_uppercase();
+            }
             &scratch[..]
         }))
     }

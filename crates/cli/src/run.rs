@@ -76,7 +76,11 @@ impl Signals {
     async fn serve(&mut self, registry: &Registry, args: &args::Run, running: &Running) {
         loop {
             tokio::select! {
-                _ = self.hup.recv() => reload(registry, &args.file.config, running),
+                _ = self.hup.recv() => {
+                    reload(registry, &args.file.config, running);
+                    // Whatever became of that: the files may have been renamed.
+                    running.reopen();
+                }
                 _ = self.term.recv() => break,
                 _ = self.int.recv() => break,
             }

@@ -104,7 +104,9 @@ impl Authorize {
                 let mut keyed = false;
                 expr.attrs(&mut |attr| {
                     keyed |= *attr == Attr::Key;
-                    want.headers |= matches!(attr, Attr::Header(_) | Attr::Arg(_));
+                    // A service, too, may be what something behind the head says (Dubbo's `path`).
+                    let behind = matches!(attr, Attr::Header(_) | Attr::Arg(_) | Attr::Service);
+                    want.headers |= behind;
                 });
                 Rule { expr: expr.clone(), keyed }
             };

@@ -201,8 +201,9 @@ fn say_value(value: &Value<'_>, to: &mut String) {
     };
 }
 
+/// A service, too, may be what something behind the head says (Dubbo's `path`).
 fn behind_head(attr: &Attr) -> bool {
-    matches!(attr, Attr::Header(_) | Attr::Arg(_))
+    matches!(attr, Attr::Header(_) | Attr::Arg(_) | Attr::Service)
 }
 
 /// What decoders must be told that a condition asks.

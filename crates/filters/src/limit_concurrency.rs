@@ -132,7 +132,7 @@ impl Limit {
     fn enter(&self, bucket: Bucket) -> Option<bool> {
         let number = self.buckets.number(bucket);
         // Acquire: whoever finds that the number has a new key must see which.
-        let more = |n| (n != DEAD && n < self.max).then_some(n + 1);
+        let more = |n| (n != DEAD && n < self.max).then(|| n + 1);
         match number.fetch_update(Acquire, Relaxed, more) {
             Ok(_) if self.buckets.holds(bucket) => Some(true),
             Ok(_) => {

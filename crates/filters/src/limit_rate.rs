@@ -402,6 +402,7 @@ mod tests {
         assert_eq!(headers(r#"{"rate": "1/s", "per": "route"}"#), (false, false));
         assert_eq!(headers(r#"{"rate": "1/s", "per": "arg.1"}"#), (true, false));
         assert_eq!(headers(r#"{"rate": "1/s", "match": {"header.a": "b"}}"#), (true, false));
+        assert_eq!(headers(r#"{"rate": "1/s", "match": {"service": "b"}}"#), (true, false));
     }
 
     #[test]

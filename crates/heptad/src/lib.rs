@@ -26,6 +26,7 @@
 mod admin;
 mod compile;
 mod metrics;
+mod outlets;
 mod process;
 mod registry;
 mod running;

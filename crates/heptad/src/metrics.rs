@@ -28,6 +28,7 @@ pub fn render(all: &[Totals], process: &Process) -> String {
     requests(&mut out, all);
     methods(&mut out, all);
     mirrors(&mut out, all);
+    filters(&mut out, all);
     connections(&mut out, all);
     about_process(&mut out, process);
     out.0
@@ -103,6 +104,17 @@ fn mirrors(out: &mut Text, all: &[Totals]) {
                     out.row(name, &labels, &[("result", result)], read(mirror));
                 }
             }
+        }
+    }
+}
+
+fn filters(out: &mut Text, all: &[Totals]) {
+    let name = "heptad_filter_events_total";
+    out.head(name, "counter", "What filters counted by themselves, since they were configured.");
+    for totals in all {
+        for ((filter, event), count) in &totals.filters {
+            let labels = [("listener", &*totals.listener), ("filter", filter), ("event", event)];
+            out.row(name, &labels, &[], count);
         }
     }
 }
@@ -281,6 +293,7 @@ mod tests {
         series.duration.record(Duration::from_millis(3));
         series.in_flight = 2;
         totals.methods.insert(("".into(), "GET".into()), [1; Outcome::ALL.len()]);
+        totals.filters.insert(("access_log".into(), "dropped".into()), 4);
         totals.session_ends.insert((Outcome::Overloaded, Reason::SlowReader), 1);
         totals.link_ends.insert((Outcome::Reset, Reason::Closed), 1);
         totals
@@ -298,6 +311,9 @@ mod tests {
             format!("heptad_request_duration_seconds_bucket{{{labels},le=\"+Inf\"}} 2"),
             format!("heptad_request_duration_seconds_sum{{{labels}}} 0.00309"),
             format!("heptad_request_duration_seconds_count{{{labels}}} 2"),
+            "heptad_filter_events_total{listener=\"shop \\\"1\\\"\\n\",filter=\"access_log\",\
+             event=\"dropped\"} 4"
+                .to_owned(),
         ] {
             assert!(text.lines().any(|l| l == line), "{line}\nnot in\n{text}");
         }

@@ -7,6 +7,7 @@ use std::{any::Any, collections::BTreeMap, fmt, marker::PhantomData, sync::Arc};
 use heptad_config::{Node, OptionsRule, Plugins, Problem};
 use heptad_core::{Codec, Filter, Options, OptionsError};
 use heptad_engine::{Engine, Machine, Plan};
+use heptad_filters::{AccessLog, Authorize, InjectFault, LimitConcurrency, LimitRate, Trace};
 
 /// Builds one worker's engine from its listener's plan and a seed.
 pub type Machines = Arc<dyn Fn(Arc<Plan>, u64) -> Box<dyn Machine> + Send + Sync>;
@@ -32,6 +33,12 @@ impl Registry {
             .codec::<heptad_redis::Redis>()
             .codec::<heptad_dubbo::Dubbo>()
             .codec::<heptad_thrift::Thrift>()
+            .filter("authorize", |options| Ok(Arc::new(Authorize::new(options)?)))
+            .filter("limit_rate", |options| Ok(Arc::new(LimitRate::new(options)?)))
+            .filter("limit_concurrency", |options| Ok(Arc::new(LimitConcurrency::new(options)?)))
+            .filter("inject_fault", |options| Ok(Arc::new(InjectFault::new(options)?)))
+            .filter("access_log", |options| Ok(Arc::new(AccessLog::new(options)?)))
+            .filter("trace", |options| Ok(Arc::new(Trace::new(options)?)))
     }
 
     /// One more codec, under its [`Codec::NAME`]. The last of a name counts.

@@ -11,12 +11,14 @@ use std::{
 };
 
 use heptad_config::{Listener, Model, Problem};
+use heptad_engine::Plan;
 use heptad_net::{Collected, Driver, DriverConfig, ListenerConfig};
 use serde::Serialize;
 
 use crate::{
     Process, Registry, Totals,
     compile::{Compiled, compile},
+    outlets::Outlets,
     render,
 };
 
@@ -37,6 +39,10 @@ struct Inner {
     /// As it was started: what only a restart changes is as it says there.
     started: Arc<Model>,
     model: Mutex<Arc<Model>>,
+    /// By listener: the plan that was handed out last.
+    plans: Mutex<BTreeMap<String, Arc<Plan>>>,
+    /// Below the driver, so that what the workers recorded last is still written.
+    outlets: Outlets,
     draining: AtomicBool,
     /// What each worker of each listener said last: one that is too busy to answer must not make
     /// counters go back.
@@ -85,8 +91,14 @@ pub enum StartError {
     /// The system did not let it start.
     #[error(transparent)]
     Driver(#[from] heptad_net::StartError),
+    /// There is no thread for what filters record.
+    #[error("no thread to write records: {0}")]
+    Thread(std::io::Error),
 }
 
+/// How long what filters recorded may take to be written at the end.
+const WRITE: Duration = Duration::from_secs(6);
+const POLL: Duration = Duration::from_millis(2);
 /// How long a worker may take to say what it counted.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -99,9 +111,13 @@ impl Heptad {
     /// Starts a router on threads of its own, and returns once it accepts connections.
     pub fn start(registry: &Registry, model: Model) -> Result<Running, StartError> {
         let mut listeners = Vec::new();
+        let mut plans = BTreeMap::new();
+        let outlets = Outlets::default();
         for listener in &model.listeners {
             let Compiled { plan, machines } =
                 compile(registry, &model, listener).map_err(StartError::Model)?;
+            attach(&outlets, listener, &plan).map_err(StartError::Model)?;
+            plans.insert(listener.name.clone(), plan.clone());
             let factory = Arc::new(move |_, seed| machines(plan.clone(), seed));
             let listen = listener.listen.to_string();
             listeners.push(ListenerConfig::new(listener.name.as_str(), listen, factory));
@@ -110,6 +126,7 @@ impl Heptad {
             std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
         });
         let driver = Driver::start(DriverConfig::new(workers, listeners))?;
+        outlets.start(Arc::new(driver.clock())).map_err(StartError::Thread)?;
         let codecs = model.listeners.iter().map(|listener| &listener.codec);
         let listeners = driver
             .listeners()
@@ -126,6 +143,8 @@ impl Heptad {
             listeners,
             model: Mutex::new(started.clone()),
             started,
+            plans: Mutex::new(plans),
+            outlets,
             draining: AtomicBool::new(false),
             last: Mutex::default(),
         })))
@@ -157,6 +176,13 @@ impl Running {
             for one in collected.iter().filter(|one| *one.listener == *listener.name) {
                 totals.add(&one.stats);
                 totals.restarts += one.io.restarts;
+            }
+            let plan = lock(&self.0.plans).get(&listener.name).cloned();
+            for filter in plan.iter().flat_map(|plan| &plan.filters) {
+                let name: Arc<str> = filter.name().into();
+                filter.counters(&mut |event, count| {
+                    *totals.filters.entry((name.clone(), event.into())).or_default() += count;
+                });
             }
             totals
         };
@@ -217,7 +243,7 @@ impl Running {
             if options(old) != options(new) {
                 restarts.push(format!("listener {}: its codec's options have changed", new.name));
             }
-            plans.push((&new.name, compiled.plan));
+            plans.push((new, compiled.plan));
         }
         for info in self.listeners() {
             if !model.listeners.iter().any(|new| new.name == info.name) {
@@ -230,8 +256,12 @@ impl Running {
         if started.admin != model.admin {
             restarts.push("admin: its address has changed".to_owned());
         }
-        for (name, plan) in plans {
-            self.0.driver.swap(name, &plan);
+        for (listener, plan) in &plans {
+            attach(&self.0.outlets, listener, plan)?;
+        }
+        for (listener, plan) in plans {
+            self.0.driver.swap(&listener.name, &plan);
+            lock(&self.0.plans).insert(listener.name.clone(), plan);
         }
         *current = Arc::new(model);
         Ok(restarts)
@@ -242,7 +272,24 @@ impl Running {
     pub async fn stop(&self, grace: Duration) -> usize {
         self.0.draining.store(true, Ordering::Relaxed);
         let left = |sessions| tracing::info!(sessions, "draining");
-        self.0.driver.stop(grace, left).await.cut_off
+        let cut_off = self.0.driver.stop(grace, left).await.cut_off;
+        // No worker is left that could record anything.
+        self.0.outlets.stop();
+        let written = async {
+            while !self.0.outlets.stopped() {
+                tokio::time::sleep(POLL).await;
+            }
+        };
+        if tokio::time::timeout(WRITE, written).await.is_err() {
+            tracing::error!("records could not be written in time and are lost");
+        }
+        cut_off
+    }
+
+    /// Opens the files that filters write to anew, for whoever has renamed them: what is recorded
+    /// from now on is in new files. Returns before that is done.
+    pub fn reopen(&self) {
+        self.0.outlets.reopen();
     }
 
     /// Stops at once: all connections are cut off.
@@ -259,6 +306,20 @@ impl Running {
         }
         last.values().cloned().collect()
     }
+}
+
+/// Opens what the filters of a listener write to.
+fn attach(outlets: &Outlets, listener: &Listener, plan: &Plan) -> Result<(), Problem> {
+    for (filter, named) in plan.filters.iter().zip(&listener.filters) {
+        let Some(feed) = filter.feed() else { continue };
+        outlets.attach(feed).map_err(|why| {
+            let span = named.options.as_ref().map_or(named.span, |node| {
+                node.at(if feed.service() == heptad_filters::FILE { "path" } else { "" }).span()
+            });
+            Problem::new(span, format!("{}: {why}", named.name), "")
+        })?;
+    }
+    Ok(())
 }
 
 fn options(listener: &Listener) -> Option<serde_json::Value> {

@@ -22,6 +22,9 @@ pub struct Totals {
     pub mirrors: BTreeMap<(Arc<str>, Arc<str>), MirrorTotals>,
     /// The latest replies to copies that were not like the original's, in words.
     pub differences: Vec<DifferenceRow>,
+    /// What its filters counted by themselves, by the filter's name and the kind of event; filters
+    /// of the same name in one sum. A reload begins anew.
+    pub filters: BTreeMap<(Arc<str>, Arc<str>), u64>,
     /// Sessions open now.
     pub sessions: u64,
     /// Sessions opened.

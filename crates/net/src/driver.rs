@@ -18,6 +18,7 @@ use std::{
     time::Duration,
 };
 
+use heptad_core::Time;
 use heptad_engine::{EndpointRow, Machine, Plan, Stats};
 use tokio::sync::{
     mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
@@ -181,6 +182,7 @@ struct Listener {
 
 /// Workers at work. Dropping it stops them at once.
 pub struct Driver {
+    clock: Clock,
     threads: Vec<Thread>,
     listeners: Vec<Listener>,
     files: Mutex<Vec<SocketFile>>,
@@ -239,6 +241,7 @@ impl Driver {
         let (count, ended) = watch::channel(0);
         let count = Arc::new(count);
         let mut driver = Self {
+            clock,
             threads: Vec::new(),
             listeners,
             files: Mutex::new(files),
@@ -283,6 +286,12 @@ impl Driver {
     /// The listeners in the order configured: their names and where they really listen.
     pub fn listeners(&self) -> impl Iterator<Item = (&Arc<str>, &Bound)> {
         self.listeners.iter().map(|l| (&l.name, &l.bound))
+    }
+
+    /// The clock that all workers read, for whoever has to tell when something was.
+    pub fn clock(&self) -> impl Fn() -> Time + Send + Sync + 'static {
+        let clock = self.clock;
+        move || clock.now()
     }
 
     /// How many workers there are.

@@ -51,6 +51,11 @@ impl Entry {
         if arity >= 0 { argc == arity } else { argc >= -arity }
     }
 
+    /// Whether its first argument names a subcommand.
+    pub(crate) fn has_sub(&self) -> bool {
+        self.name != self.method || self.subs.0 != self.subs.1
+    }
+
     /// Whether any of the flags is set.
     pub(crate) fn has(&self, flags: u16) -> bool {
         self.flags & flags != 0

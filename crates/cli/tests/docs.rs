@@ -1,0 +1,67 @@
+//! Every configuration in `docs/` is one that `heptad check` accepts, and every filter has a page.
+
+mod common;
+
+use std::{fs, path::Path};
+
+use common::{output, text};
+
+/// The blocks of YAML in a page, each with its first line's number.
+fn blocks(page: &str) -> Vec<(usize, String)> {
+    let mut all = Vec::new();
+    let mut block: Option<(usize, String)> = None;
+    for (number, line) in page.lines().enumerate() {
+        match &mut block {
+            None if line.trim_end() == "```yaml" => block = Some((number + 2, String::new())),
+            None => {}
+            Some(_) if line.starts_with("```") => all.extend(block.take()),
+            Some((_, text)) => {
+                text.push_str(line);
+                text.push('\n');
+            }
+        }
+    }
+    assert!(block.is_none(), "a block has no end");
+    all
+}
+
+#[test]
+fn configurations_in_the_documentation_are_right() {
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs");
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut pages = Vec::new();
+    for entry in fs::read_dir(docs).expect("there is documentation") {
+        let path = entry.expect("it can be listed").path();
+        if path.extension().is_none_or(|extension| extension != "md") {
+            continue;
+        }
+        let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
+        let page = fs::read_to_string(&path).expect("it can be read");
+        let blocks = blocks(&page);
+        for (line, yaml) in &blocks {
+            let file = folder.path().join(format!("{name}-{line}.yaml"));
+            fs::write(&file, yaml).expect("it can be written");
+            let done = output(&["check", "-c", file.to_str().expect("a plain path")]);
+            let said = text(&done.stderr);
+            assert!(done.status.success(), "docs/{name}.md, line {line}:\n{said}");
+        }
+        pages.push((name, blocks));
+    }
+    let schema: serde_json::Value =
+        serde_json::from_slice(&output(&["schema"]).stdout).expect("a schema");
+    let filters: Vec<_> = schema["$defs"]
+        .as_object()
+        .expect("definitions")
+        .keys()
+        .filter_map(|key| key.strip_prefix("filter."))
+        .filter(|name| !name.contains('.'))
+        .map(str::to_owned)
+        .collect();
+    assert!(filters.iter().any(|name| name == "authorize"), "{filters:?}");
+    for filter in filters {
+        let page = pages.iter().find(|(name, _)| *name == filter);
+        let (_, blocks) = page.unwrap_or_else(|| panic!("docs/{filter}.md is missing"));
+        let used = blocks.iter().any(|(_, yaml)| yaml.contains(&filter));
+        assert!(used, "docs/{filter}.md has no configuration with {filter}");
+    }
+}
