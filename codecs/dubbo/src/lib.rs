@@ -28,9 +28,10 @@
 //!
 //! Attachments are looked at only where a rule, a filter or a header edit asks for something behind
 //! the prefix. Then a request is gone through once, to its end, because that is where attachments
-//! are and what they may override, as a Java server has it: what cannot be read to its end, or passes `max_depth` or `max_parts`, makes every
-//! attribute that attachments could change unknown. So a client cannot hide an attachment behind
-//! what only its server understands. `max_head` limits what stands in front of the argument types.
+//! are and what they may override, as a Java server has it: what cannot be read to its end, or passes
+//! `max_depth` or `max_parts`, makes every attribute that attachments could change unknown. So a
+//! client cannot hide an attachment behind what only its server understands. `max_head` limits what
+//! stands in front of the argument types.
 #![forbid(unsafe_code)]
 
 mod answer;

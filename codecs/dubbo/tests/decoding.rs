@@ -328,7 +328,7 @@ fn four_byte_characters_are_counted_as_their_writer_counted_them() {
     assert_eq!((both.arg(0), both.service()), (UNKNOWN, is("svc")));
     // A reading that ends at a limit may be the right one all the same.
     let deep = call(b"\x02II\x02\xf0\x9f\x98\x80\x79\x79\x79NH\x04path\x05otherZ");
-    let within = |depth| Call::with(&Ctx::default().max_depth(depth), &deep).service();
+    let within = |depth| Call::with(&curious().max_depth(depth), &deep).service();
     assert_eq!((within(1), within(2), within(3)), (UNKNOWN, UNKNOWN, is("other")));
 }
 
