@@ -3,7 +3,9 @@
 mod common;
 
 use common::*;
-use heptad_core::{Answer, Codec, Ctx, Fault, Kind, Meta, Outcome, Question, Reason, Span, Step};
+use heptad_core::{
+    Answer, Codec, Ctx, Fault, Kind, Meta, Outcome, Question, Reason, Span, Step, Want,
+};
 use heptad_dubbo::{Dubbo, Tag, wire};
 
 fn fault(step: Result<Step<Tag>, Fault>) -> (bool, Outcome, Reason) {
@@ -61,6 +63,10 @@ fn a_request_is_refused_or_waited_for_as_early_as_can_be() {
     let seen = Call::with(&Ctx::default(), &override_path);
     assert_eq!(seen.service(), is("svc"));
     assert_eq!(seen.header("path"), is("other"));
+    let mut want = Want::default();
+    want.service = true;
+    let seen = Call::with(&Ctx::default().want(want), &override_path);
+    assert_eq!(seen.service(), is("other"), "a rule on the service asks for them");
 }
 
 #[test]

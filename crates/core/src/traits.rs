@@ -80,15 +80,17 @@ pub struct Want {
     pub headers: bool,
     /// Some route edits headers.
     pub edits: bool,
+    /// Some rule reads the service, which in some protocols stands behind the head as well.
+    pub service: bool,
 }
 
 impl Want {
     /// Whatever there is.
-    pub const EVERYTHING: Self = Self { headers: true, edits: true };
+    pub const EVERYTHING: Self = Self { headers: true, edits: true, service: true };
 
     /// Whether the decoder may have to see more than a frame's head.
     pub const fn behind_head(self) -> bool {
-        self.headers || self.edits
+        self.headers || self.edits || self.service
     }
 }
 

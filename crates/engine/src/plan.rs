@@ -70,6 +70,7 @@ impl Plan {
         let mut want = self.table.want();
         // A filter may ask for anything.
         want.headers |= !self.filters.is_empty();
+        want.service |= self.routes.iter().any(|r| r.hash_on == Some(Attr::Service));
         want.headers |= self.routes.iter().any(|r| r.client_timeout || behind(&r.hash_on));
         want.edits = self
             .routes

@@ -98,6 +98,7 @@ impl Table {
     pub fn want(&self) -> Want {
         let mut want = Want::default();
         want.headers = self.attrs.iter().any(|a| matches!(a, Attr::Header(_) | Attr::Arg(_)));
+        want.service = self.attrs.contains(&Attr::Service);
         want
     }
 
