@@ -81,7 +81,7 @@ impl Notes {
     const PATH: u32 = 1 << 31;
     /// There are two readings, so that nothing else is noted.
     const WIDE: u32 = 1 << 30;
-    /// No rule asks for anything behind the prefix, so that nobody has looked there.
+    /// No rule asks for anything that attachments say, so that nobody has looked there.
     pub(crate) const UNSEEN: Self = Self(1 << 29);
 
     /// Goes through a whole request.

@@ -18,7 +18,7 @@
 //!
 //! | word | what it is here |
 //! | --- | --- |
-//! | `service` | the path; where rules ask for attachments, what `path` in them says instead |
+//! | `service` | the path, or what the attachment `path` says instead, as a Java server takes it |
 //! | `method` | the method; of `$invoke` and `$invokeAsync` the one that is really called |
 //! | `header.<name>` | an attachment; `version`, `interface` and `path` are there without one too |
 //! | `arg.<n>` | an argument by its place from 0; of `$invoke` one of those that it carries |
@@ -27,10 +27,11 @@
 //! in such a body is unknown, which is not the same as absent.
 //!
 //! Attachments are looked at only where a rule, a filter or a header edit asks for something behind
-//! the prefix. Then a request is gone through once, to its end, because that is where attachments
-//! are and what they may override, as a Java server has it: what cannot be read to its end, or passes `max_depth` or `max_parts`, makes every
-//! attribute that attachments could change unknown. So a client cannot hide an attachment behind
-//! what only its server understands. `max_head` limits what stands in front of the argument types.
+//! the prefix, or for the service, which they may override. Then a request is gone through once, to its end, because that is where attachments
+//! are and what they may override, as a Java server has it: what cannot be read to its end, or passes
+//! `max_depth` or `max_parts`, makes every attribute that attachments could change unknown. So a
+//! client cannot hide an attachment behind what only its server understands. `max_head` limits what
+//! stands in front of the argument types.
 #![forbid(unsafe_code)]
 
 mod answer;

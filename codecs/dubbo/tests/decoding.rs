@@ -3,7 +3,9 @@
 mod common;
 
 use common::*;
-use heptad_core::{Answer, Codec, Ctx, Fault, Kind, Meta, Outcome, Question, Reason, Span, Step};
+use heptad_core::{
+    Answer, Codec, Ctx, Fault, Kind, Meta, Outcome, Question, Reason, Span, Step, Want,
+};
 use heptad_dubbo::{Dubbo, Tag, wire};
 
 fn fault(step: Result<Step<Tag>, Fault>) -> (bool, Outcome, Reason) {
@@ -61,6 +63,10 @@ fn a_request_is_refused_or_waited_for_as_early_as_can_be() {
     let seen = Call::with(&Ctx::default(), &override_path);
     assert_eq!(seen.service(), is("svc"));
     assert_eq!(seen.header("path"), is("other"));
+    let mut want = Want::default();
+    want.service = true;
+    let seen = Call::with(&Ctx::default().want(want), &override_path);
+    assert_eq!(seen.service(), is("other"), "a rule on the service asks for them");
 }
 
 #[test]
@@ -328,7 +334,7 @@ fn four_byte_characters_are_counted_as_their_writer_counted_them() {
     assert_eq!((both.arg(0), both.service()), (UNKNOWN, is("svc")));
     // A reading that ends at a limit may be the right one all the same.
     let deep = call(b"\x02II\x02\xf0\x9f\x98\x80\x79\x79\x79NH\x04path\x05otherZ");
-    let within = |depth| Call::with(&Ctx::default().max_depth(depth), &deep).service();
+    let within = |depth| Call::with(&curious().max_depth(depth), &deep).service();
     assert_eq!((within(1), within(2), within(3)), (UNKNOWN, UNKNOWN, is("other")));
 }
 

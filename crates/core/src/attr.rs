@@ -2,6 +2,8 @@
 
 use std::{fmt, net::IpAddr, str::FromStr};
 
+use crate::Want;
+
 /// The name of an attribute.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
@@ -36,6 +38,15 @@ pub enum Attr {
 }
 
 impl Attr {
+    /// What decoders must be told where a rule asks for it.
+    pub const fn want(&self) -> Want {
+        Want {
+            headers: matches!(self, Self::Header(_) | Self::Arg(_)),
+            edits: false,
+            service: matches!(self, Self::Service),
+        }
+    }
+
     /// Whether it can be known only once the request has its route.
     pub const fn is_routed(&self) -> bool {
         matches!(self, Self::Route | Self::Cluster)

@@ -15,7 +15,7 @@ pub trait Filter: Debug + Send + Sync + 'static {
     /// What it asks of frames and does to them, so that decoders look as far as they must. Unless
     /// told: it may read anything and edits nothing.
     fn want(&self) -> Want {
-        Want { headers: true, edits: false }
+        Want { headers: true, edits: false, service: true }
     }
 
     /// What the filter would do with a request, and which of its rules decides, for `explain`: a

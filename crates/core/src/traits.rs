@@ -1,5 +1,7 @@
 //! A protocol's fixed properties, and what a decoder may rely on.
 
+use std::ops::BitOrAssign;
+
 /// How replies find their requests on a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -80,15 +82,26 @@ pub struct Want {
     pub headers: bool,
     /// Some route edits headers.
     pub edits: bool,
+    /// Some rule reads the service, which in some protocols stands behind the head as well.
+    pub service: bool,
 }
 
 impl Want {
     /// Whatever there is.
-    pub const EVERYTHING: Self = Self { headers: true, edits: true };
+    pub const EVERYTHING: Self = Self { headers: true, edits: true, service: true };
 
     /// Whether the decoder may have to see more than a frame's head.
     pub const fn behind_head(self) -> bool {
-        self.headers || self.edits
+        self.headers || self.edits || self.service
+    }
+}
+
+impl BitOrAssign for Want {
+    /// Both.
+    fn bitor_assign(&mut self, other: Self) {
+        self.headers |= other.headers;
+        self.edits |= other.edits;
+        self.service |= other.service;
     }
 }
 

@@ -66,17 +66,13 @@ impl Plan {
 
     /// What the codec must be told that rules, routes and filters will ask.
     pub fn want(&self) -> Want {
-        let behind = |attr: &Option<Attr>| matches!(attr, Some(Attr::Header(_) | Attr::Arg(_)));
         let mut want = self.table.want();
-        for asked in self.filters.iter().map(|filter| filter.want()) {
-            want.headers |= asked.headers;
-            want.edits |= asked.edits;
+        self.filters.iter().for_each(|filter| want |= filter.want());
+        for route in &self.routes {
+            route.hash_on.iter().for_each(|attr| want |= attr.want());
+            want.headers |= route.client_timeout;
+            want.edits |= !route.request_headers.is_empty() || !route.reply_headers.is_empty();
         }
-        want.headers |= self.routes.iter().any(|r| r.client_timeout || behind(&r.hash_on));
-        want.edits |= self
-            .routes
-            .iter()
-            .any(|r| !r.request_headers.is_empty() || !r.reply_headers.is_empty());
         want
     }
 }

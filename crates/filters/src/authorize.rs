@@ -104,9 +104,7 @@ impl Authorize {
                 let mut keyed = false;
                 expr.attrs(&mut |attr| {
                     keyed |= *attr == Attr::Key;
-                    // A service, too, may be what something behind the head says (Dubbo's `path`).
-                    let behind = matches!(attr, Attr::Header(_) | Attr::Arg(_) | Attr::Service);
-                    want.headers |= behind;
+                    want |= attr.want();
                 });
                 Rule { expr: expr.clone(), keyed }
             };

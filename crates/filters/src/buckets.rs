@@ -177,7 +177,7 @@ impl Buckets {
     /// What decoders must be told.
     pub(crate) fn want(&self, matches: &Expr) -> Want {
         let mut want = want(matches);
-        want.headers |= self.per.as_ref().is_some_and(behind_head);
+        self.per.iter().for_each(|attr| want |= attr.want());
         want
     }
 }
@@ -201,15 +201,10 @@ fn say_value(value: &Value<'_>, to: &mut String) {
     };
 }
 
-/// A service, too, may be what something behind the head says (Dubbo's `path`).
-fn behind_head(attr: &Attr) -> bool {
-    matches!(attr, Attr::Header(_) | Attr::Arg(_) | Attr::Service)
-}
-
 /// What decoders must be told that a condition asks.
 pub(crate) fn want(matches: &Expr) -> Want {
     let mut want = Want::default();
-    matches.attrs(&mut |attr| want.headers |= behind_head(attr));
+    matches.attrs(&mut |attr| want |= attr.want());
     want
 }
 

@@ -402,7 +402,8 @@ mod tests {
         assert_eq!(headers(r#"{"rate": "1/s", "per": "route"}"#), (false, false));
         assert_eq!(headers(r#"{"rate": "1/s", "per": "arg.1"}"#), (true, false));
         assert_eq!(headers(r#"{"rate": "1/s", "match": {"header.a": "b"}}"#), (true, false));
-        assert_eq!(headers(r#"{"rate": "1/s", "match": {"service": "b"}}"#), (true, false));
+        let service = limit(r#"{"rate": "1/s", "match": {"service": "b"}}"#).want();
+        assert!(service.service && !service.headers);
     }
 
     #[test]

@@ -276,6 +276,6 @@ fn only_rules_on_what_stands_behind_the_head_want_it() {
     let want = |attr| authorize(&[exact(attr, "x")], &[], false).want();
     assert!(!want(Attr::Method).headers && !want(Attr::Key).headers);
     assert!(want(Attr::Header("a".into())).headers && want(Attr::Arg(1)).headers);
-    assert!(want(Attr::Service).headers);
+    assert!(want(Attr::Service).service);
     let _: Arc<dyn Filter> = Arc::new(authorize(&[exact(Attr::Route, "x")], &[], false));
 }

@@ -97,7 +97,7 @@ impl Table {
     /// What a codec must be told that these rules will ask.
     pub fn want(&self) -> Want {
         let mut want = Want::default();
-        want.headers = self.attrs.iter().any(|a| matches!(a, Attr::Header(_) | Attr::Arg(_)));
+        self.attrs.iter().for_each(|attr| want |= attr.want());
         want
     }
 

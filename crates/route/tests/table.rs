@@ -68,7 +68,7 @@ fn a_table_knows_what_it_asks() {
     let user = Attr::Header("user".into());
     let plain = Table::compile(&[service("a"), service("b")]).unwrap();
     assert_eq!(plain.attrs().collect::<Vec<_>>(), [&Attr::Service]);
-    assert!(!plain.want().headers);
+    assert!(!plain.want().headers && plain.want().service);
     let hidden = Expr::Not(Box::new(is(user.clone(), Text::Present(true))));
     let rules = [service("a"), Expr::Any(vec![Expr::All(vec![hidden])])];
     let table = Table::compile(&rules).unwrap();

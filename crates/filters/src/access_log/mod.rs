@@ -205,12 +205,11 @@ impl Filter for AccessLog {
     }
 
     fn want(&self) -> Want {
-        let mut headers = self.plan.attrs.iter().any(in_head);
-        for condition in &self.plan.only {
-            condition.expr.attrs(&mut |attr| headers |= in_head(attr));
-        }
         let mut want = Want::default();
-        (want.headers, want.edits) = (headers, false);
+        self.plan.attrs.iter().for_each(|attr| want |= attr.want());
+        for condition in &self.plan.only {
+            condition.expr.attrs(&mut |attr| want |= attr.want());
+        }
         want
     }
 
@@ -247,11 +246,6 @@ pub(crate) fn count(feed: &Feed, each: &mut dyn FnMut(&str, u64)) {
     each("recorded", feed.recorded());
     each("dropped", feed.dropped());
     each("failed", feed.failed());
-}
-
-/// Whether a decoder must look further for it than it would by itself.
-pub(crate) const fn in_head(attr: &Attr) -> bool {
-    matches!(attr, Attr::Header(_) | Attr::Arg(_))
 }
 
 struct Worker {
