@@ -35,7 +35,7 @@ use heptad_route::{CompileError, Expr, Table};
 
 use crate::{
     Machines,
-    running::{Part, Setup},
+    setup::{Part, Setup},
 };
 
 /// A router to be. See the [module](self) for an example.
@@ -433,8 +433,7 @@ impl Cluster {
     fn compile(&self, codec: &str) -> Result<heptad_engine::Cluster, BuildError> {
         let spec = Spec::new(self.balance, self.endpoints.clone()).keyed(self.hash);
         let wrong = |source| BuildError::Cluster { cluster: self.name.clone(), source };
-        let mut cluster =
-            heptad_engine::Cluster::new(self.name.as_str(), spec).map_err(wrong)?;
+        let mut cluster = heptad_engine::Cluster::new(self.name.as_str(), spec).map_err(wrong)?;
         if let Some(options) = self.upstream.get(codec) {
             cluster = cluster.upstream(options.clone());
         }
@@ -451,7 +450,7 @@ impl Cluster {
         let Self { name, endpoints, balance, hash, links, connect_timeout, upstream } = self;
         (name, endpoints, connect_timeout).hash(&mut hasher);
         format!("{balance:?} {hash:?} {links:?}").hash(&mut hasher);
-        upstream.get(codec).map(Arc::as_ptr).hash(&mut hasher);
+        upstream.get(codec).map(|options| Arc::as_ptr(options).cast::<()>()).hash(&mut hasher);
         hasher.finish()
     }
 }
