@@ -277,6 +277,22 @@ fn lines_that_cannot_be_written_are_counted_and_requests_go_on() {
     stop(&running);
 }
 
+#[test]
+fn a_router_that_is_cut_off_still_writes_what_it_has_recorded() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("access.log");
+    let (to, _seen) = server();
+    let filter = format!("{{ access_log: {{ path: {} }} }}", path.display());
+    let running = start(&config(&[&filter], to)).expect("it starts");
+    let mut client = Client::connect(&running, 0);
+    for _ in 0..10 {
+        client.call("s", "Get", &[]);
+    }
+    running.halt();
+    drop(running);
+    assert_eq!(lines(&path).len(), 10);
+}
+
 /// A collector: what it was sent, decoded. Answers the first requests with these statuses.
 fn collector(
     statuses: &'static [u16],
