@@ -320,14 +320,15 @@ fn collector(
                 buf.extend_from_slice(&some[..n]);
             };
             let status = statuses.next().copied().unwrap_or(200);
-            let answer = format!("HTTP/1.1 {status} X\r\nContent-Length: 0\r\n\r\n");
-            stream.write_all(answer.as_bytes()).expect("it is read");
             if status == 200 {
                 let decoded = ExportTraceServiceRequest::decode(&body[..]).expect("OTLP");
                 if send.send((head, decoded)).is_err() {
                     return;
                 }
             }
+            // Told last, so that what the router knows to be taken is there.
+            let answer = format!("HTTP/1.1 {status} X\r\nContent-Length: 0\r\n\r\n");
+            stream.write_all(answer.as_bytes()).expect("it is read");
         }
     });
     (address, sent)
