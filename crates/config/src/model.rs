@@ -29,6 +29,20 @@ pub struct Model {
     pub source: Node,
 }
 
+impl Model {
+    /// What stands in a model's place where a router was built in code: nothing.
+    pub fn none() -> Self {
+        Self {
+            workers: None,
+            admin: None,
+            log: Log { level: "info".to_owned() },
+            listeners: Vec::new(),
+            clusters: Vec::new(),
+            source: Node::empty_map(),
+        }
+    }
+}
+
 /// The admin server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -24,23 +24,28 @@
 
 #[cfg(feature = "admin")]
 mod admin;
+pub mod build;
 mod compile;
 mod metrics;
 mod outlets;
 mod process;
 mod registry;
 mod running;
+mod setup;
 mod table;
 mod totals;
 
 #[cfg(feature = "admin")]
 pub use admin::{Admin, SetLog};
+pub use build::{BuildError, Builder};
 pub use heptad_cluster as cluster;
 pub use heptad_config as config;
 pub use heptad_config::{Model, Problem, Problems};
 pub use heptad_core as core;
 pub use heptad_engine as engine;
+pub use heptad_filters as filters;
 pub use heptad_net as net;
+pub use heptad_redis as redis;
 pub use heptad_route as route;
 pub use metrics::{CONTENT_TYPE, render};
 pub use process::Process;

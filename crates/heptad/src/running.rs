@@ -16,10 +16,11 @@ use heptad_net::{Collected, Driver, DriverConfig, ListenerConfig};
 use serde::Serialize;
 
 use crate::{
-    Process, Registry, Totals,
-    compile::{Compiled, compile},
+    BuildError, Builder, Process, Registry, Totals,
+    compile::compile,
     outlets::Outlets,
     render,
+    setup::{Part, Setup, attach, attach_built, sum},
 };
 
 /// Starts routers.
@@ -85,6 +86,9 @@ pub struct EndpointTotals {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
+    /// What was built in code makes no sense.
+    #[error(transparent)]
+    Build(#[from] BuildError),
     /// The model does not fit the registry's plugins.
     #[error("line {}: {}", .0.span.line, .0.message)]
     Model(Problem),
@@ -110,45 +114,62 @@ impl Heptad {
 
     /// Starts a router on threads of its own, and returns once it accepts connections.
     pub fn start(registry: &Registry, model: Model) -> Result<Running, StartError> {
-        let mut listeners = Vec::new();
-        let mut plans = BTreeMap::new();
+        let setup = Setup::of_model(registry, &model).map_err(StartError::Model)?;
         let outlets = Outlets::default();
-        for listener in &model.listeners {
-            let Compiled { plan, machines } =
-                compile(registry, &model, listener).map_err(StartError::Model)?;
-            attach(&outlets, listener, &plan).map_err(StartError::Model)?;
-            plans.insert(listener.name.clone(), plan.clone());
-            let factory = Arc::new(move |_, seed| machines(plan.clone(), seed));
-            let listen = listener.listen.to_string();
-            listeners.push(ListenerConfig::new(listener.name.as_str(), listen, factory));
+        for (listener, part) in model.listeners.iter().zip(&setup.parts) {
+            attach(&outlets, listener, &part.plan).map_err(StartError::Model)?;
         }
-        let workers = model.workers.unwrap_or_else(|| {
-            std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
-        });
-        let driver = Driver::start(DriverConfig::new(workers, listeners))?;
-        outlets.start(Arc::new(driver.clock())).map_err(StartError::Thread)?;
-        let codecs = model.listeners.iter().map(|listener| &listener.codec);
-        let listeners = driver
-            .listeners()
-            .zip(codecs)
-            .map(|((name, bound), codec)| ListenerInfo {
-                name: name.to_string(),
-                codec: codec.clone(),
-                address: bound.to_string(),
-            })
-            .collect();
-        let started = Arc::new(model);
-        Ok(Running(Arc::new(Inner {
-            driver,
-            listeners,
-            model: Mutex::new(started.clone()),
-            started,
-            plans: Mutex::new(plans),
-            outlets,
-            draining: AtomicBool::new(false),
-            last: Mutex::default(),
-        })))
+        launch(setup, model, outlets)
     }
+
+    /// A router written as code instead of a file; [`Builder::start`] starts it.
+    pub fn build() -> Builder {
+        Builder::default()
+    }
+}
+
+impl Builder {
+    /// Starts the router on threads of its own, and returns once it accepts connections. Its
+    /// [`Running::model`] is empty, because there was no file.
+    pub fn start(self) -> Result<Running, StartError> {
+        let setup = self.compile(true)?;
+        let outlets = Outlets::default();
+        for part in &setup.parts {
+            attach_built(&outlets, &part.name, &part.plan)?;
+        }
+        launch(setup, Model::none(), outlets)
+    }
+}
+
+fn launch(setup: Setup, model: Model, outlets: Outlets) -> Result<Running, StartError> {
+    let workers = setup.workers();
+    let listen =
+        |part: &Part| ListenerConfig::new(&*part.name, part.listen.as_str(), part.factory());
+    let mut config = DriverConfig::new(workers, setup.parts.iter().map(listen).collect());
+    config.performers = setup.performers;
+    let driver = Driver::start(config)?;
+    outlets.start(Arc::new(driver.clock())).map_err(StartError::Thread)?;
+    let listeners = driver
+        .listeners()
+        .zip(&setup.parts)
+        .map(|((name, bound), part)| ListenerInfo {
+            name: name.to_string(),
+            codec: part.codec.clone(),
+            address: bound.to_string(),
+        })
+        .collect();
+    let plans = setup.parts.into_iter().map(|part| (part.name, part.plan)).collect();
+    let started = Arc::new(model);
+    Ok(Running(Arc::new(Inner {
+        driver,
+        listeners,
+        model: Mutex::new(started.clone()),
+        started,
+        plans: Mutex::new(plans),
+        outlets,
+        draining: AtomicBool::new(false),
+        last: Mutex::default(),
+    })))
 }
 
 impl Running {
@@ -171,22 +192,13 @@ impl Running {
     /// What each listener counted, summed over its workers. Needs a tokio runtime with time.
     pub async fn collect(&self) -> Vec<Totals> {
         let collected = self.ask().await;
-        let sum = |listener: &ListenerInfo| {
-            let mut totals = Totals::new(listener.name.as_str(), listener.codec.as_str());
-            for one in collected.iter().filter(|one| *one.listener == *listener.name) {
-                totals.add(&one.stats);
-                totals.restarts += one.io.restarts;
-            }
-            let plan = lock(&self.0.plans).get(&listener.name).cloned();
-            for filter in plan.iter().flat_map(|plan| &plan.filters) {
-                let name: Arc<str> = filter.name().into();
-                filter.counters(&mut |event, count| {
-                    *totals.filters.entry((name.clone(), event.into())).or_default() += count;
-                });
-            }
-            totals
-        };
-        self.listeners().map(sum).collect()
+        let plans = lock(&self.0.plans).clone();
+        self.listeners()
+            .map(|listener| {
+                let plan = plans.get(&listener.name).map(|plan| &**plan);
+                sum(&listener.name, &listener.codec, plan, &collected)
+            })
+            .collect()
     }
 
     /// Every endpoint of every listener, summed over its workers. Needs a tokio runtime with time.
@@ -267,6 +279,34 @@ impl Running {
         Ok(restarts)
     }
 
+    /// [`Running::reload`] for routers built in code: routes, clusters, limits and filters of the
+    /// listeners that both have. A codec's value is not looked at. Returns what cannot be changed
+    /// in a running router; after an error nothing has changed.
+    pub fn replace(&self, builder: Builder) -> Result<Vec<String>, BuildError> {
+        // Held to the end, so that two of these do not mix.
+        let _current = lock(&self.0.model);
+        let setup = builder.compile(true)?;
+        let mut restarts = Vec::new();
+        let mut plans = Vec::new();
+        for part in setup.parts {
+            match self.listeners().find(|info| info.name == part.name) {
+                None => restarts.push(format!("listener {}: it is new", part.name)),
+                Some(info) if info.codec != part.codec => {
+                    restarts.push(format!("listener {}: its codec has changed", part.name));
+                }
+                Some(_) => plans.push((part.name, part.plan)),
+            }
+        }
+        for (listener, plan) in &plans {
+            attach_built(&self.0.outlets, listener, plan)?;
+        }
+        for (listener, plan) in plans {
+            self.0.driver.swap(&listener, &plan);
+            lock(&self.0.plans).insert(listener, plan);
+        }
+        Ok(restarts)
+    }
+
     /// Stops: no more connections, sessions end as their protocol can, and those left after `grace`
     /// are cut off; says how many that were. Needs a tokio runtime with time.
     pub async fn stop(&self, grace: Duration) -> usize {
@@ -306,20 +346,6 @@ impl Running {
         }
         last.values().cloned().collect()
     }
-}
-
-/// Opens what the filters of a listener write to.
-fn attach(outlets: &Outlets, listener: &Listener, plan: &Plan) -> Result<(), Problem> {
-    for (filter, named) in plan.filters.iter().zip(&listener.filters) {
-        let Some(feed) = filter.feed() else { continue };
-        outlets.attach(feed).map_err(|why| {
-            let span = named.options.as_ref().map_or(named.span, |node| {
-                node.at(if feed.service() == heptad_filters::FILE { "path" } else { "" }).span()
-            });
-            Problem::new(span, format!("{}: {why}", named.name), "")
-        })?;
-    }
-    Ok(())
 }
 
 fn options(listener: &Listener) -> Option<serde_json::Value> {

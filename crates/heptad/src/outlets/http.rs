@@ -27,7 +27,7 @@ const PAUSES: [Duration; 4] = [
     Duration::from_secs(3),
     Duration::from_secs(5),
 ];
-/// How long a pause is slept at most before it is asked whether to end.
+/// How long is slept at a time, before it is asked whether to end.
 const NAP: Duration = Duration::from_millis(50);
 /// The most that is read of an answer's head.
 const HEAD: usize = 8 << 10;
@@ -143,6 +143,7 @@ impl Sink for Post {
         feed.render().batch(spans, &mut self.body);
         let collector = self.url.authority.clone();
         let mut pauses = PAUSES.iter();
+        let mut ending = false;
         let why = loop {
             match self.post() {
                 Ok(()) => {
@@ -154,6 +155,8 @@ impl Sink for Post {
                 Err(Refused::Never(why)) => break why,
                 Err(Refused::Later(why)) => match pauses.next() {
                     Some(pause) if !last() => nap(*pause, last),
+                    // Told to end: one more time, and no more.
+                    Some(_) if !std::mem::replace(&mut ending, true) => thread::sleep(NAP),
                     _ => break why,
                 },
             }

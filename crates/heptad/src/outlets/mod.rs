@@ -36,6 +36,9 @@ trait Sink: Send {
 
 /// Rendered bytes after which a batch is handed on before more is rendered.
 const BATCH: usize = 256 << 10;
+/// How long a router that is dropped waits for what is still to be written.
+const LAST_WAIT: Duration = Duration::from_secs(1);
+const LAST_NAP: Duration = Duration::from_millis(1);
 /// How far the wall clock may be from where it should be before it is believed.
 const DRIFT: u64 = 10_000_000;
 
@@ -70,8 +73,14 @@ impl fmt::Debug for Outlets {
 }
 
 impl Drop for Outlets {
+    /// The workers are gone by now; what they recorded last is worth a short wait.
     fn drop(&mut self) {
         self.stop();
+        let mut left = LAST_WAIT;
+        while !self.stopped() && !left.is_zero() {
+            thread::sleep(LAST_NAP);
+            left = left.saturating_sub(LAST_NAP);
+        }
     }
 }
 
