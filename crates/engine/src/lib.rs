@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod admit;
+mod aim;
 mod arena;
 mod calls;
 mod check;
@@ -14,6 +15,7 @@ mod choose;
 mod dispatch;
 mod engine;
 mod exchange;
+mod explain;
 mod intake;
 mod leftovers;
 mod link;
@@ -31,6 +33,10 @@ mod upkeep;
 mod view;
 
 pub use engine::Engine;
+pub use explain::{
+    Branch, Explained, Fate, Frame, Question, Refused, Said, To, Why, explain_frames,
+    explain_question,
+};
 pub use machine::{ConnId, EndpointRow, Event, LinkId, Lost, Machine, Peer, SessionId};
 pub use plan::{Cluster, Limits, Links, Plan, Route, Target};
 pub use stats::{Count, Histogram, MethodSeries, Series, Stats};
