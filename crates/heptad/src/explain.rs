@@ -2,6 +2,8 @@
 //! workers would get is asked, its table, its filters and its balancers.
 
 mod json;
+#[cfg(test)]
+mod tests;
 mod text;
 
 use std::sync::Arc;

@@ -221,13 +221,13 @@ impl<'t> Find<'t, '_, '_> {
                     Err(_) => (text, false),
                 };
                 let as_wanted = if negated { !said } else { said };
-                to.push(Cause {
-                    attr: attr.clone(),
-                    seen,
-                    wanted: text.clone(),
-                    negated: negated != flip,
-                    said: as_wanted,
-                });
+                let (wanted, negated) = match (text, negated != flip) {
+                    // A plainer word for the same.
+                    (Text::Present(present), true) => (Text::Present(!present), false),
+                    (text, negated) => (text.clone(), negated),
+                };
+                let attr = attr.clone();
+                to.push(Cause { attr, seen, wanted, negated, said: as_wanted });
             }
             Check::Not(inner) => self.causes(inner, !said, !negated, to),
             Check::Any(checks) | Check::All(checks) => {
@@ -337,6 +337,8 @@ mod tests {
         check(r#"{"not": {"key": "a"}}"#, Unknown, &["key is unknown, wanted not \"a\""]);
         check(r#"{"key": "a", "method": "B"}"#, False, &["method is \"GET\", wanted \"B\""]);
         check(r#"{"service": {"present": false}}"#, True, &["service is absent"]);
+        let wants = &["service is absent, wanted any value"];
+        check(r#"{"not": {"service": {"present": false}}}"#, False, wants);
     }
 
     #[test]

@@ -13,6 +13,8 @@ use super::{Explanation, balance, plain};
 const LABEL: usize = 10;
 /// Conditions, endpoints and keys that are shown of many.
 const FEW: usize = 6;
+/// Width of a list that goes on in the next line.
+const WIDTH: usize = 70;
 /// Longest part of an answer that is shown, bytes.
 const SHOWN: usize = 160;
 
@@ -118,9 +120,17 @@ fn attributes(request: &Explained, rows: &mut Rows) {
     }
     let absent = request.asked.iter().filter(|(_, seen)| *seen == Seen::Absent);
     let absent: Vec<_> = absent.map(|(attr, _)| attr.to_string()).collect();
-    if !absent.is_empty() {
-        let given = if request.frame.is_none() { " (not given)" } else { "" };
-        rows.row("absent", &format!("{}{given}", absent.join(", ")));
+    let last = absent.len().saturating_sub(1);
+    let mut line = String::new();
+    for (at, name) in absent.iter().enumerate() {
+        if line.chars().count() + name.chars().count() > WIDTH {
+            rows.row("absent", &line);
+            line.clear();
+        }
+        let _ = write!(line, "{name}{}", if at < last { ", " } else { "" });
+    }
+    if !line.is_empty() {
+        rows.row("absent", &line);
     }
 }
 
