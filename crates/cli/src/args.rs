@@ -1,8 +1,8 @@
 //! The arguments and their help, nothing else.
 
-use std::{path::PathBuf, time::Duration};
+use std::{net::IpAddr, path::PathBuf, time::Duration};
 
-use clap::{Args as ClapArgs, Parser, Subcommand};
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
 /// The arguments of the process.
 #[derive(Debug, Parser)]
@@ -17,6 +17,8 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
     after_help = "Examples:\n  \
         heptad demo                       see it work, nothing to install\n  \
         heptad check -c heptad.yaml       find everything that is wrong with a file\n  \
+        heptad explain -c heptad.yaml --method GET --key user:1\n                                    \
+        where such a request goes, and why\n  \
         heptad run -c heptad.yaml         run; SIGHUP reads the file again, SIGTERM stops\n  \
         heptad schema > heptad.json       for completion in editors",
     disable_help_subcommand = true
@@ -41,6 +43,21 @@ pub(crate) enum Command {
     /// Check a file: every problem at once, each with its place and cure
     #[command(after_help = "Exit code: 0 the file is good, 1 it is not, 2 it cannot be read")]
     Check(File),
+    /// Say what a file does with a request: which route, filters, cluster and endpoint, and why
+    #[command(
+        long_about = "Say what a file does with a request: which route, filters, cluster and \
+            endpoint, and why not the routes before.\n\n\
+            The request is described by its attributes, with the values that rules see (of Redis \
+            the command in upper case), or captured: --frame takes what a client sent on a new \
+            connection. Nothing is sent; the look-up, the filters and the balancers are those \
+            that `heptad run` uses.",
+        after_help = "Examples:\n  \
+            heptad explain -c heptad.yaml -l cache --method GET --key user:1 --source 10.1.2.3\n  \
+            printf 'GET user:1\\r\\n' | heptad explain -c heptad.yaml -l cache --frame -\n\n\
+            Exit code: 0 every request is served, 1 one is refused, 2 it cannot be told (a bad \
+            file, an unknown listener, a frame without its end)"
+    )]
+    Explain(Box<Explain>),
     /// Print the JSON schema of configuration files
     #[command(
         after_help = "Example, first line of a file for editors with yaml-language-server:\n  \
@@ -69,6 +86,80 @@ pub(crate) struct File {
     /// The configuration
     #[arg(short, long, value_name = "FILE")]
     pub(crate) config: PathBuf,
+}
+
+#[derive(ClapArgs, Debug)]
+pub(crate) struct Explain {
+    #[command(flatten)]
+    pub(crate) file: File,
+    /// The listener that the request comes to; not needed if there is only one
+    #[arg(short, long, value_name = "NAME")]
+    pub(crate) listener: Option<String>,
+    /// `service`
+    #[arg(long, value_name = "TEXT", help_heading = "The request; what is not given is absent")]
+    pub(crate) service: Option<String>,
+    /// `method`
+    #[arg(long, value_name = "TEXT", help_heading = "The request; what is not given is absent")]
+    pub(crate) method: Option<String>,
+    /// `key`
+    #[arg(long, value_name = "TEXT", help_heading = "The request; what is not given is absent")]
+    pub(crate) key: Option<String>,
+    /// `header.<name>`; may be repeated
+    #[arg(long, value_name = "NAME=TEXT", value_parser = pair, help_heading = "The request; what is not given is absent")]
+    pub(crate) header: Vec<(String, String)>,
+    /// `arg.<number>`; may be repeated
+    #[arg(long, value_name = "NUMBER=TEXT", value_parser = numbered, help_heading = "The request; what is not given is absent")]
+    pub(crate) arg: Vec<(u16, String)>,
+    /// Instead: bytes as a client sent them, one frame or several; `-` is stdin
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["service", "method", "key", "header", "arg"], help_heading = "The request; what is not given is absent")]
+    pub(crate) frame: Option<PathBuf>,
+    /// The bytes are written in hexadecimal digits; blanks do not matter
+    #[arg(long, requires = "frame", help_heading = "The request; what is not given is absent")]
+    pub(crate) hex: bool,
+    /// `source.ip`
+    #[arg(long, value_name = "IP", help_heading = "Its connection")]
+    pub(crate) source: Option<IpAddr>,
+    /// `source.port`
+    #[arg(
+        long,
+        value_name = "PORT",
+        requires = "source",
+        default_value_t = 0,
+        hide_default_value = true,
+        help_heading = "Its connection"
+    )]
+    pub(crate) source_port: u16,
+    /// `destination.port` [default: the listener's]
+    #[arg(long, value_name = "PORT", help_heading = "Its connection")]
+    pub(crate) port: Option<u16>,
+    /// `source.principal`
+    #[arg(long, value_name = "TEXT", help_heading = "Its connection")]
+    pub(crate) principal: Option<String>,
+    /// How to say it
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
+}
+
+/// How something is said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people
+    Text,
+    /// For programs
+    Json,
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("expected a name, `=` and a text".to_owned()),
+    }
+}
+
+fn numbered(text: &str) -> Result<(u16, String), String> {
+    let wrong = |_| "expected a number, `=` and a text".to_owned();
+    let (number, value) = pair(text).map_err(wrong)?;
+    Ok((number.parse().map_err(|_| wrong(String::new()))?, value))
 }
 
 #[derive(ClapArgs, Debug)]

@@ -11,6 +11,7 @@
 mod args;
 mod check;
 mod demo;
+mod explain;
 mod log;
 mod run;
 mod style;
@@ -30,12 +31,13 @@ const FAILED: u8 = 2;
 /// Parses the arguments of the process and does what they say, with the plugins of `registry`.
 ///
 /// `run` does not return before the process is told to stop. The exit code is 0 if all is well, 1
-/// if a configuration or the demo's verdict is bad, 2 if something could not be done at all.
+/// if a configuration or the demo's verdict is bad or a request would be refused, 2 if something could not be done at all.
 pub fn main(registry: Registry) -> ExitCode {
     let args = Args::parse();
     match args.command {
         Command::Run(run) => run::run(&registry, &run, args.log_level.as_deref()),
         Command::Check(file) => check::check(&registry, &file.config),
+        Command::Explain(explain) => explain::explain(&registry, &explain),
         Command::Schema => check::schema(&registry),
         Command::Demo(demo) => demo::demo(&registry, &demo, args.log_level.as_deref()),
     }

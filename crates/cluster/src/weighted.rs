@@ -29,6 +29,12 @@ impl Weighted {
         Ok(Self { ends, total })
     }
 
+    /// The weights, in order.
+    pub fn weights(&self) -> impl Iterator<Item = u64> + '_ {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        self.ends.iter().zip(starts).map(|(end, start)| end - start)
+    }
+
     /// The chosen place in the list, for a number that is uniformly random over all of `u64`.
     pub fn pick(&self, random: u64) -> usize {
         let point = (u128::from(random) * u128::from(self.total)) >> 64;
@@ -96,6 +102,7 @@ mod tests {
     fn edges_are_in_range() {
         let w = Weighted::new(&[0, u32::MAX, 1, 0]).unwrap();
         assert_eq!((w.pick(0), w.pick(u64::MAX)), (1, 2));
+        assert_eq!(w.weights().collect::<Vec<_>>(), [0, u32::MAX.into(), 1, 0]);
         assert_eq!(Weighted::new(&[0, 0]).unwrap_err(), BalanceError::NoWeight);
         assert_eq!(Weighted::new(&[]).unwrap_err(), BalanceError::NoWeight);
     }

@@ -25,6 +25,13 @@ pub trait Filter: Debug + Send + Sync + 'static {
         String::new()
     }
 
+    /// What it surely decides about such a request, for `explain`; `Pass` too if time, chance or
+    /// other requests decide. Called only on filters that serve nobody. Unless told: what a new
+    /// worker decides.
+    fn foresee(&self, request: &mut dyn Request) -> Verdict {
+        self.worker(0).request(Time::ZERO, request, &mut 0)
+    }
+
     /// Calls `each` with the name and the count of every kind of event that the filter counts by
     /// itself, for metrics.
     fn counters(&self, each: &mut dyn FnMut(&str, u64)) {

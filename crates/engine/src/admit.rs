@@ -3,12 +3,13 @@
 
 use bytes::Bytes;
 use heptad_core::{
-    Accepted, Answer, Attr, Attributes, Codec, FanOut, Kind, Lane, Meta, Outcome, Question, Reason,
+    Accepted, Answer, Attr, Attributes, Codec, Kind, Lane, Meta, Outcome, Question, Reason,
     Refusal, Time, Value, Verdict,
 };
 
 use crate::{
     Engine, Event, SessionId, Stats, Target,
+    aim::Whole,
     arena::Key,
     exchange::{Exchange, Phase, is_control, text},
     plan::End,
@@ -20,7 +21,7 @@ use crate::{
 const UNCOUNTED: u32 = u32::MAX;
 
 /// Gives the bytes of an attribute to whatever hashes them.
-fn hashed<R>(
+pub(crate) fn hashed<R>(
     view: &mut dyn Attributes,
     attr: &Attr,
     hash: impl FnOnce(&[u8]) -> Option<R>,
@@ -411,29 +412,12 @@ impl<C: Codec> Engine<C> {
         let Some(s) = self.sessions.get(x.session.0) else {
             return Ok(());
         };
-        let held = s.held(Lane::One, None);
-        if x.meta.fan_out == FanOut::Alone {
-            return Err((Outcome::BadRequest, Reason::SingleEndpoint));
-        }
-        let same = match x.meta.fan_out {
-            FanOut::Same => true,
-            FanOut::One | FanOut::Split => held.is_some(),
-            _ => false,
-        };
         let Some(p) = self.pools.get(pool) else {
             return Ok(());
         };
-        if !same || !p.balancer.is_hashing() {
-            return Ok(());
-        }
-        let mut home = held.map(|h| h.endpoint);
-        let mut crossed = false;
-        let _ = self.codec.keys(&s.conn, &x.meta, x.tag, frame, &mut |k| {
-            let at = p.locate(k);
-            crossed |= home.is_some() && at != home;
-            home = home.or(at);
-        });
-        if crossed { Err((Outcome::BadRequest, Reason::CrossShard)) } else { Ok(()) }
+        let held = s.held(Lane::One, None).map(|held| held.endpoint);
+        let whole = Whole { codec: &self.codec, conn: &s.conn, meta: &x.meta, tag: x.tag, frame };
+        whole.together(held, p)
     }
 
     /// Keeps a frame until its exchange can go on.

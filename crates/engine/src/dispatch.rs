@@ -5,6 +5,7 @@ use heptad_core::{Bind, Codec, FanOut, Lane, Outcome, Part, Reason, Time};
 
 use crate::{
     Engine, SessionId,
+    aim::Whole,
     arena::Key,
     choose::{NoLink, Way},
     exchange::{PartState, Phase},
@@ -38,28 +39,14 @@ impl<C: Codec> Engine<C> {
             _ => None,
         });
         let spread = of > 1 && held.is_none() && p.balancer.is_hashing();
-        let one = match meta.fan_out {
-            _ if held.is_some() => held.map(|h| h.endpoint),
-            _ if x.redirects > 0 => x.chosen,
-            FanOut::All if of > 1 => None,
-            FanOut::Split if spread => None,
-            FanOut::Home => Some(0),
-            FanOut::Index => Some(self.codec.index(&meta, tag, frame, of).min(of - 1)),
-            FanOut::Same | FanOut::Split => {
-                let mut first = None;
-                let _ = self.codec.keys(&s.conn, &meta, tag, frame, &mut |k| {
-                    first = first.or_else(|| p.pick(now, Some(k)));
-                });
-                first.or_else(|| p.pick(now, None))
+        let whole = Whole { codec: &self.codec, conn: &s.conn, meta: &meta, tag, frame };
+        let one = match held {
+            Some(held) => Some(held.endpoint),
+            None if x.redirects > 0 => x.chosen,
+            None => {
+                self.scratch.clear();
+                whole.one(of, spread, x.chosen, &mut self.scratch, |key| p.pick(now, key))
             }
-            _ => match x.chosen {
-                Some(at) => Some(at),
-                None => {
-                    self.scratch.clear();
-                    let key = self.codec.key(&s.conn, &meta, frame, &mut self.scratch);
-                    p.pick(now, key.ok().flatten())
-                }
-            },
         };
         match (one, meta.fan_out) {
             (Some(endpoint), _) => self.dispatch_one(now, key, pool, endpoint, frame, shared),

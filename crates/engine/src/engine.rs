@@ -120,11 +120,7 @@ impl<C: Codec> Engine<C> {
 
     /// Takes over a plan: pools of unchanged clusters live on, others are retired.
     fn adopt(&mut self, plan: Arc<Plan>) {
-        let mut frames = plan.limits.frames;
-        if frames.max_frame == 0 {
-            frames = frames.max_frame(self.traits.max_frame);
-        }
-        self.ctx = frames.want(plan.want());
+        self.ctx = plan.frames(&self.traits);
 
         let mut pool_of = Vec::with_capacity(plan.clusters.len());
         for cluster in &plan.clusters {

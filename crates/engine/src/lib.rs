@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod admit;
+mod aim;
 mod arena;
 mod calls;
 mod check;
@@ -15,6 +16,7 @@ mod copies;
 mod dispatch;
 mod engine;
 mod exchange;
+mod explain;
 mod intake;
 mod leftovers;
 mod link;
@@ -32,6 +34,10 @@ mod upkeep;
 mod view;
 
 pub use engine::Engine;
+pub use explain::{
+    Branch, Explained, Fate, Frame, Question, Refused, Said, To, Why, explain_frames,
+    explain_question,
+};
 pub use machine::{ConnId, EndpointRow, Event, LinkId, Lost, Machine, Peer, SessionId};
 pub use plan::{Cluster, Compare, Limits, Links, Mirror, Plan, Route, Target};
 pub use stats::{

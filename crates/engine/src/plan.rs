@@ -4,7 +4,7 @@
 use std::{any::Any, fmt, sync::Arc, time::Duration};
 
 use heptad_cluster::{BalanceError, Balancer, Spec, Weighted};
-use heptad_core::{Attr, Ctx, Filter, HeaderEdit, Outcome, Reason, Want};
+use heptad_core::{Attr, Ctx, Filter, HeaderEdit, Outcome, Reason, Traits, Want};
 use heptad_route::Table;
 
 /// Everything one engine needs to know about its listener.
@@ -74,6 +74,15 @@ impl Plan {
             want.edits |= !route.request_headers.is_empty() || !route.reply_headers.is_empty();
         }
         want
+    }
+
+    /// What decoders of a codec may rely on.
+    pub(crate) fn frames(&self, traits: &Traits) -> Ctx {
+        let frames = match self.limits.frames {
+            frames if frames.max_frame == 0 => frames.max_frame(traits.max_frame),
+            frames => frames,
+        };
+        frames.want(self.want())
     }
 }
 

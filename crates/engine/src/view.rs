@@ -2,7 +2,7 @@
 
 use heptad_core::{Attr, Attributes, Codec, HeaderEdit, Meta, Request, Unknown, Value};
 
-use crate::{Plan, session::Session};
+use crate::{Peer, Plan, session::Session};
 
 /// A request as routes and filters see it.
 pub(crate) struct View<'a, C: Codec> {
@@ -35,7 +35,10 @@ impl<C: Codec> Attributes for View<'_, C> {
             Attr::Arg(n) => codec.arg(conn, meta, frame, *n, scratch),
             Attr::Route => return Ok(self.place.map(|(route, _)| Value::Bytes(route.as_bytes()))),
             Attr::Cluster => return Ok(self.place.map(|(_, name)| Value::Bytes(name.as_bytes()))),
-            _ => return known(self.session, self.plan, attr),
+            _ => {
+                let principal = self.session.principal.as_deref();
+                return known(C::NAME, &self.session.peer, principal, self.plan, attr);
+            }
         };
         if read.is_err() {
             *self.unknown += 1;
@@ -59,18 +62,19 @@ impl<C: Codec> Request for View<'_, C> {
 }
 
 /// What Heptad knows without looking at the frame.
-fn known<'a, C: Codec>(
-    session: &'a Session<C>,
+pub(crate) fn known<'a>(
+    protocol: &'a str,
+    peer: &Peer,
+    principal: Option<&'a str>,
     plan: &'a Plan,
     attr: &Attr,
 ) -> Result<Option<Value<'a>>, Unknown> {
-    let peer = &session.peer;
     Ok(match attr {
-        Attr::Protocol => Some(Value::Bytes(C::NAME.as_bytes())),
+        Attr::Protocol => Some(Value::Bytes(protocol.as_bytes())),
         Attr::Listener => Some(Value::Bytes(plan.listener.as_bytes())),
         Attr::SourceIp => peer.ip.map(Value::Ip),
         Attr::SourcePort => peer.ip.map(|_| Value::Number(u64::from(peer.port))),
-        Attr::SourcePrincipal => session.principal.as_ref().map(|p| Value::Bytes(p.as_bytes())),
+        Attr::SourcePrincipal => principal.map(|p| Value::Bytes(p.as_bytes())),
         Attr::DestinationPort => Some(Value::Number(u64::from(plan.port))),
         _ => return Err(Unknown),
     })

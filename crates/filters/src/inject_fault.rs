@@ -148,6 +148,18 @@ impl Filter for InjectFault {
         format!("in {percent} of 100 cases {}", what.join(", then "))
     }
 
+    fn foresee(&self, request: &mut dyn Request) -> Verdict {
+        let Fault { matches, percent, delay, refuse, .. } = &*self.0;
+        if *percent < 100.0 || matches.eval(request) != Tri::True {
+            return Verdict::Pass;
+        }
+        match (refuse, delay) {
+            (Some(refusal), _) => Verdict::Refuse(refusal.clone()),
+            (None, Some(delay)) => Verdict::Wait(*delay),
+            (None, None) => Verdict::Pass,
+        }
+    }
+
     fn counters(&self, each: &mut dyn FnMut(&str, u64)) {
         for (event, n) in EVENTS.iter().zip(self.0.tally.sums()) {
             each(event, n);
@@ -299,6 +311,14 @@ mod tests {
                       a fault was injected";
         assert_eq!(text, expect);
         assert_eq!(filter.explain(&mut Fake::new()), "no fault: `match` does not match");
+        assert_eq!(filter.foresee(&mut Fake::new().with("header.a", "b")), Verdict::Pass);
+        let sure = fault(r#"{"match": {"header.a": "b"}, "delay": "10ms", "refuse": {}}"#);
+        let refusal = Refusal::new(Outcome::FaultInjected, TEXT);
+        let verdict = sure.foresee(&mut Fake::new().with("header.a", "b"));
+        assert_eq!(verdict, Verdict::Refuse(refusal));
+        assert_eq!(sure.foresee(&mut Fake::new()), Verdict::Pass);
+        let slow = fault(r#"{"delay": "10ms"}"#).foresee(&mut Fake::new());
+        assert_eq!(slow, Verdict::Wait(Duration::from_millis(10)));
         assert_eq!(counters(&filter), [("delayed".into(), 0), ("refused".into(), 0)]);
     }
 }

@@ -144,6 +144,11 @@ impl Filter for LimitRate {
         text
     }
 
+    /// Other requests decide.
+    fn foresee(&self, _: &mut dyn Request) -> Verdict {
+        Verdict::Pass
+    }
+
     fn counters(&self, each: &mut dyn FnMut(&str, u64)) {
         for (event, n) in EVENTS.iter().zip(self.0.tally.sums()) {
             each(event, n);

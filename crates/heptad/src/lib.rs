@@ -26,6 +26,7 @@
 mod admin;
 pub mod build;
 mod compile;
+mod explain;
 mod metrics;
 mod outlets;
 mod process;
@@ -38,6 +39,7 @@ mod totals;
 #[cfg(feature = "admin")]
 pub use admin::{Admin, SetLog};
 pub use build::{BuildError, Builder};
+pub use explain::{ExplainError, Explanation, Question, explain};
 pub use heptad_cluster as cluster;
 pub use heptad_config as config;
 pub use heptad_config::{Model, Problem, Problems};

@@ -6,7 +6,7 @@ use std::{any::Any, collections::BTreeMap, fmt, marker::PhantomData, sync::Arc};
 
 use heptad_config::{Node, OptionsRule, Plugins, Problem};
 use heptad_core::{Codec, Filter, Options, OptionsError};
-use heptad_engine::{Engine, Machine, Plan};
+use heptad_engine::{Engine, Explained, Machine, Peer, Plan, explain_frames};
 use heptad_filters::{AccessLog, Authorize, InjectFault, LimitConcurrency, LimitRate, Trace};
 
 /// Builds one worker's engine from its listener's plan and a seed.
@@ -107,6 +107,14 @@ pub(crate) trait AnyCodec: fmt::Debug + Send + Sync {
     fn machines(&self, options: Option<&Node>) -> Result<Machines, Problem>;
     /// A cluster's options for this codec, as [`heptad_engine::Cluster::upstream`] wants them.
     fn upstream(&self, options: Option<&Node>) -> Result<Arc<dyn Any + Send + Sync>, Problem>;
+    /// What a plan does with the frames that a client of this codec sends on a new connection.
+    fn explain(
+        &self,
+        options: Option<&Node>,
+        plan: &Plan,
+        peer: Peer,
+        bytes: &[u8],
+    ) -> Result<Vec<Explained>, Problem>;
 }
 
 struct Of<C>(PhantomData<fn() -> C>);
@@ -126,6 +134,18 @@ impl<C: Codec> AnyCodec for Of<C> {
 
     fn upstream(&self, node: Option<&Node>) -> Result<Arc<dyn Any + Send + Sync>, Problem> {
         Ok(Arc::new(options::<C::Upstream>(node)?))
+    }
+
+    fn explain(
+        &self,
+        node: Option<&Node>,
+        plan: &Plan,
+        peer: Peer,
+        bytes: &[u8],
+    ) -> Result<Vec<Explained>, Problem> {
+        let codec =
+            C::new(&options::<C::Options>(node)?).map_err(|error| complaint(node, &error))?;
+        Ok(explain_frames(&codec, plan, peer, bytes))
     }
 }
 

@@ -78,12 +78,12 @@ impl Check {
 
 /// A look-up in progress.
 pub(crate) struct Find<'t, 's, 'a> {
-    slots: &'t [Attr],
-    checks: &'t [Check],
+    pub(crate) slots: &'t [Attr],
+    pub(crate) checks: &'t [Check],
     scratch: &'s mut Scratch,
     attrs: &'a mut dyn Attributes,
     /// The first rule known to match; only earlier ones are of interest.
-    best: u32,
+    pub(crate) best: u32,
 }
 
 impl<'t, 's, 'a> Find<'t, 's, 'a> {
@@ -102,7 +102,7 @@ impl<'t, 's, 'a> Find<'t, 's, 'a> {
         (self.best != u32::MAX).then_some(self.best)
     }
 
-    fn node(&mut self, node: &'t Node) {
+    pub(crate) fn node(&mut self, node: &'t Node) {
         for path in &node.paths {
             if path.first >= self.best {
                 break;
@@ -190,7 +190,7 @@ impl<'t, 's, 'a> Find<'t, 's, 'a> {
         matches
     }
 
-    fn check(&mut self, check: &'t Check) -> Tri {
+    pub(crate) fn check(&mut self, check: &'t Check) -> Tri {
         match check {
             Check::Attr(slot, text) => match self.value(*slot) {
                 Ok(value) => text.matches(value).into(),
@@ -206,7 +206,7 @@ impl<'t, 's, 'a> Find<'t, 's, 'a> {
         self.value(slot).ok().flatten()
     }
 
-    fn value(&mut self, slot: u32) -> Result<Option<Value<'_>>, Unknown> {
+    pub(crate) fn value(&mut self, slot: u32) -> Result<Option<Value<'_>>, Unknown> {
         Ok(Some(match self.memo(slot) {
             State::Unknown => return Err(Unknown),
             State::Absent => return Ok(None),

@@ -17,6 +17,7 @@
 
 mod affix;
 mod cover;
+mod explain;
 mod expr;
 mod find;
 mod index;
@@ -27,6 +28,7 @@ mod ranges;
 mod table;
 mod text;
 
+pub use explain::{Cause, Explained, Reason, Seen};
 pub use expr::{Expr, MAX_DEPTH, Tri};
 pub use find::Scratch;
 pub use matches::Match;

@@ -25,9 +25,9 @@ pub const MAX_RULES: usize = 1_000_000;
 /// order, up to the first that matches.
 #[derive(Debug)]
 pub struct Table {
-    attrs: Vec<Attr>,
-    checks: Vec<Check>,
-    root: Node,
+    pub(crate) attrs: Vec<Attr>,
+    pub(crate) checks: Vec<Check>,
+    pub(crate) root: Node,
 }
 
 /// A rule cannot be compiled.

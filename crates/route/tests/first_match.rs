@@ -127,6 +127,36 @@ fn check(rules: &[Expr], requests: &[Request]) -> Result<(), TestCaseError> {
         let found = table.find(&mut scratch, &mut request);
         prop_assert_eq!(found, expect, "{:?}", request);
         prop_assert!(request.asked.values().all(|n| *n == 1), "{:?}", request);
+        explains(rules, &table, &mut scratch, &mut plain, found)?;
+    }
+    Ok(())
+}
+
+/// The explanation finds the same, each rule's answer in it is the rule's, and the conditions that
+/// it names are such that they give this answer.
+fn explains(
+    rules: &[Expr],
+    table: &Table,
+    scratch: &mut Scratch,
+    request: &mut Request,
+    found: Option<usize>,
+) -> Result<(), TestCaseError> {
+    request.asked.clear();
+    let explained = table.explain(scratch, request);
+    prop_assert!(request.asked.values().all(|n| *n == 1), "{:?}", request);
+    prop_assert_eq!(explained.found, found);
+    prop_assert_eq!(explained.reasons.len(), found.map_or(rules.len(), |found| found + 1));
+    for (at, (reason, rule)) in explained.reasons.iter().zip(rules).enumerate() {
+        prop_assert_eq!(reason.rule, at);
+        prop_assert_eq!(reason.said, rule.eval(request));
+        prop_assert_eq!(reason.said == Tri::True, found == Some(at));
+        for cause in &reason.causes {
+            prop_assert_eq!(cause.said, reason.said, "{:?}", cause);
+            let text = cause.wanted.clone();
+            let text = if cause.negated { Text::Not(Box::new(text)) } else { text };
+            let alone = Expr::Attr(cause.attr.clone(), text).eval(request);
+            prop_assert_eq!(alone, cause.said, "{:?}", cause);
+        }
     }
     Ok(())
 }
