@@ -124,7 +124,6 @@ fn engines_do_what_is_explained() {
         "SINTER {} {}",
         "GET",
         "WATCH {}",
-        "\0",
     ];
     let keys = ["answer", "refuse", "secret:1", "a", "b", "c", "d", "w1", "w2", "w3", "w4", "w5"];
     let mut seen = std::collections::BTreeMap::<_, usize>::new();
