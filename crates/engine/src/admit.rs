@@ -50,6 +50,7 @@ impl<C: Codec> Engine<C> {
             edits: Vec::new(),
             mirror: None,
             copied: None,
+            direct: None,
             digest: 0,
             reply_headers: None,
             request_headers: None,
@@ -130,8 +131,9 @@ impl<C: Codec> Engine<C> {
             if meta.kind == Kind::Login {
                 // Whoever may not do anything may still log in.
                 self.accept(now, key, frame, shared);
-            } else {
-                self.settle_end(now, key, (Outcome::NoRoute, Reason::None));
+            } else if self.filter(now, key, 0, frame) {
+                // Filters see what no route is for, too: to record it, or to say what is denied.
+                self.proceed(now, key, frame, shared);
             }
             return key;
         };
@@ -200,22 +202,34 @@ impl<C: Codec> Engine<C> {
                 self.timers.at(x.deadline, Due::Exchange(key));
             }
         }
+        x.direct = direct;
         self.count_in(key);
         if self.filter(now, key, 0, frame) {
-            match direct {
-                Some((Outcome::Ok, text)) => {
-                    let end = (Outcome::Ok, Reason::Direct);
-                    self.settle(now, key, None, end, 0, |codec, _, conn, q, chain| {
-                        codec.answer(conn, q, &Answer::Direct { text: &text }, chain.tail())
-                    });
-                }
-                Some((outcome, text)) => {
-                    self.settle_error(now, key, (outcome, Reason::Direct), &text);
-                }
-                None => self.accept(now, key, frame, shared),
-            }
+            self.proceed(now, key, frame, shared);
         }
         key
+    }
+
+    /// The filters have passed: the request gets the answer of its route, or is sent.
+    fn proceed(&mut self, now: Time, key: Key, frame: &[u8], shared: Option<&Bytes>) {
+        let Some(x) = self.exchanges.get_mut(key) else {
+            return;
+        };
+        match x.direct.take() {
+            Some((Outcome::Ok, text)) => {
+                let end = (Outcome::Ok, Reason::Direct);
+                self.settle(now, key, None, end, 0, |codec, _, conn, q, chain| {
+                    codec.answer(conn, q, &Answer::Direct { text: &text }, chain.tail())
+                });
+            }
+            Some((outcome, text)) => {
+                self.settle_error(now, key, (outcome, Reason::Direct), &text);
+            }
+            None if x.pool.is_none() => {
+                self.settle_end(now, key, (Outcome::NoRoute, Reason::None));
+            }
+            None => self.accept(now, key, frame, shared),
+        }
     }
 
     /// Keeps what an answer would have to repeat of the request.
@@ -343,7 +357,7 @@ impl<C: Codec> Engine<C> {
         };
         let verdict = worker.resumed(now, answer, &mut view, scratch);
         if self.obey(now, key, at, verdict, &frame) && self.filter(now, key, at + 1, &frame) {
-            self.accept(now, key, &frame, None);
+            self.proceed(now, key, &frame, None);
         }
         self.wake(id);
     }

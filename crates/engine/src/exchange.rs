@@ -54,6 +54,8 @@ pub(crate) struct Exchange<T> {
     /// Where a copy of it goes (the cluster is a pool's number here), and the copy that is on its way.
     pub(crate) mirror: Option<Mirror>,
     pub(crate) copied: Option<Key>,
+    /// What its route answers without asking anybody.
+    pub(crate) direct: Option<(Outcome, Arc<str>)>,
     /// A digest of its reply, where the copy's is compared by bytes.
     pub(crate) digest: u64,
     /// The finished reply, while it waits for its turn.

@@ -33,8 +33,8 @@ impl<C: Codec> Attributes for View<'_, C> {
             Attr::Key => codec.key(conn, meta, frame, scratch),
             Attr::Header(name) => codec.header(conn, meta, frame, name, scratch),
             Attr::Arg(n) => codec.arg(conn, meta, frame, *n, scratch),
-            Attr::Route => return Ok(self.place.map(|(route, _)| Value::Bytes(route.as_bytes()))),
-            Attr::Cluster => return Ok(self.place.map(|(_, name)| Value::Bytes(name.as_bytes()))),
+            Attr::Route => return Ok(named(self.place.map(|(route, _)| route))),
+            Attr::Cluster => return Ok(named(self.place.map(|(_, cluster)| cluster))),
             _ => {
                 let principal = self.session.principal.as_deref();
                 return known(C::NAME, &self.session.peer, principal, self.plan, attr);
@@ -59,6 +59,11 @@ impl<C: Codec> Request for View<'_, C> {
     fn edit(&mut self, edit: HeaderEdit) {
         self.edits.push(edit);
     }
+}
+
+/// A name that is there unless it is empty: no route was found, or no cluster chosen.
+fn named(name: Option<&str>) -> Option<Value<'_>> {
+    name.filter(|name| !name.is_empty()).map(|name| Value::Bytes(name.as_bytes()))
 }
 
 /// What Heptad knows without looking at the frame.

@@ -11,8 +11,9 @@ use heptad_cluster::Balance;
 use heptad_core::{
     Ask, Attr, Filter, FilterWorker, Outcome, Reason, Refusal, Request, Time, Value, Verdict,
 };
-use heptad_engine::Links;
+use heptad_engine::{Links, Plan, Route, Target};
 use heptad_redis::Redis;
+use heptad_route::{Expr, Text};
 use heptad_testkit::sim::{
     End, Profile,
     resp::{Value as Resp, line},
@@ -180,5 +181,32 @@ fn queued_commands_are_judged_one_by_one_and_exec_after_a_refused_one_aborts() {
     assert!(matches!(&got[3], Resp::Error(e) if e.starts_with("EXECABORT")), "{got:?}");
     assert_eq!(got[4], Resp::Null);
     assert!(stores.iter().all(|s| s.borrow().strings.is_empty()));
+    sim.finish_clean();
+}
+
+#[test]
+fn filters_see_requests_without_a_route_and_may_ask_before_a_direct_answer() {
+    let is = |method: &str| Expr::Attr(Attr::Method, Text::Exact(method.into()));
+    let judge = Arc::new(Judge::default());
+    let route = Route::new("told", Target::Answer("told you".into()));
+    let plan = Plan::new("test", table(&[is("ask")]), vec![route], vec![])
+        .filters(vec![Arc::new(Judges(judge.clone()))]);
+    let mut sim = sim::<AwesomeRpc>(plan, 1);
+    sim.on_ask(|_, _| Some((ms(5), b"yes".to_vec())));
+    let (client, got) = rpc_client(&mut sim, Profile::default());
+    sim.send(client, &call(1, "ask", ""));
+    sim.send(client, &call(2, "nowhere", ""));
+    sim.send(client, &call(3, "refuse", ""));
+    sim.send(client, &call(4, "incr", ""));
+    sim.run(ms(100));
+    let got = got.borrow();
+    // The route answers although a filter had to ask first.
+    assert_eq!((got.status(1), &*got.body(1)), ("OK", "told you"));
+    assert_eq!(got.status(2), "UNKNOWN_METHOD");
+    assert_eq!(got.status(3), "DENIED", "what a filter says comes first");
+    assert_eq!(got.status(4), "UNKNOWN_METHOD", "also after a filter had to ask");
+    assert_eq!(judge.requests.load(Ordering::Relaxed), 4);
+    assert_eq!(judge.done.load(Ordering::Relaxed), 4);
+    drop(got);
     sim.finish_clean();
 }
