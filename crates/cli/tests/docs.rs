@@ -1,4 +1,4 @@
-//! Every configuration in `docs/` is one that `heptad check` accepts, and every filter has a page.
+//! Every configuration in the README and in `docs/` is one that `heptad check` accepts, and every filter has a page.
 
 mod common;
 
@@ -27,11 +27,12 @@ fn blocks(page: &str) -> Vec<(usize, String)> {
 
 #[test]
 fn configurations_in_the_documentation_are_right() {
-    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let docs = fs::read_dir(root.join("docs")).expect("there is documentation");
+    let docs = docs.map(|entry| entry.expect("it can be listed").path());
     let folder = tempfile::tempdir().expect("a folder");
     let mut pages = Vec::new();
-    for entry in fs::read_dir(docs).expect("there is documentation") {
-        let path = entry.expect("it can be listed").path();
+    for path in docs.chain([root.join("README.md")]) {
         if path.extension().is_none_or(|extension| extension != "md") {
             continue;
         }
