@@ -437,6 +437,7 @@ pub(crate) fn rest_of_own(mut input: Vec<u8>, taken: usize) -> Vec<u8> {
     input
 }
 
-pub(crate) const TOO_LONG: Fault = Fault::too_large(Reason::FrameSize, "the frame is longer than the limit");
+pub(crate) const TOO_LONG: Fault =
+    Fault::too_large(Reason::FrameSize, "the frame is longer than the limit");
 pub(crate) const UNEXPECTED: Fault =
     Fault::new(Outcome::BadRequest, Reason::Unexpected, "a frame that a client may not send");
