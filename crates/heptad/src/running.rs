@@ -101,10 +101,10 @@ pub enum StartError {
 }
 
 /// How long what filters recorded may take to be written at the end.
-const WRITE: Duration = Duration::from_secs(6);
-const POLL: Duration = Duration::from_millis(2);
+pub(crate) const WRITE: Duration = Duration::from_secs(6);
+pub(crate) const POLL: Duration = Duration::from_millis(2);
 /// How long a worker may take to say what it counted.
-const PATIENCE: Duration = Duration::from_secs(2);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
 
 impl Heptad {
     /// Does everything that a start does before it asks the system for anything.

@@ -19,11 +19,11 @@ use crate::{
 };
 
 /// Reads of one connection in one turn at most, so that a loud one does not starve the others.
-const READS: usize = 4;
+pub(crate) const READS: usize = 4;
 /// How long and how far a closed session's input is still read: a client that is sending when the
 /// socket closes would be reset, and lose the last answer.
-const LINGER: Duration = Duration::from_millis(500);
-const LINGER_BYTES: usize = 64 << 10;
+pub(crate) const LINGER: Duration = Duration::from_millis(500);
+pub(crate) const LINGER_BYTES: usize = 64 << 10;
 
 /// What the flush, the events and the task of a connection know together.
 #[derive(Debug)]

@@ -199,7 +199,7 @@ impl fmt::Debug for Driver {
 }
 
 /// Counts a thread's end, however it ends.
-struct Ended(Arc<watch::Sender<usize>>);
+pub(crate) struct Ended(pub(crate) Arc<watch::Sender<usize>>);
 
 impl Drop for Ended {
     fn drop(&mut self) {

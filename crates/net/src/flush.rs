@@ -21,9 +21,9 @@ use crate::{conn::Conn, worker::Worker};
 /// Pieces of an out-buffer that one system call writes.
 const PIECES: usize = 64;
 /// Bytes written to one connection in one turn at most.
-const ENOUGH: usize = 1 << 20;
+pub(crate) const ENOUGH: usize = 1 << 20;
 /// A deadline that its machine did not settle is looked at again after this time.
-const AGAIN: Duration = Duration::from_millis(1);
+pub(crate) const AGAIN: Duration = Duration::from_millis(1);
 
 /// How far a write came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,7 +77,7 @@ pub(crate) fn write(
 }
 
 /// Gives the first pieces of a chain to one system call.
-fn write_chain(
+pub(crate) fn write_chain(
     chain: &Chain,
     write: impl FnOnce(&[IoSlice<'_>]) -> io::Result<usize>,
 ) -> io::Result<usize> {

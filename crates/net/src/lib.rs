@@ -15,6 +15,7 @@ mod conn;
 mod dial;
 mod driver;
 mod flush;
+pub mod host;
 mod listen;
 mod seat;
 mod stream;
@@ -23,5 +24,6 @@ mod worker;
 pub use driver::{
     Collected, Driver, DriverConfig, Factory, ListenerConfig, Performer, StartError, Stopped,
 };
+pub use host::{Connect, Service, ServiceConfig};
 pub use listen::{BadListen, Bound, Listen};
 pub use seat::Io;

@@ -24,7 +24,7 @@ use crate::{
 
 /// Rounds of events and writes in one turn: what a write lets happen is done in the same turn, but
 /// the sockets are not kept waiting for ever.
-const ROUNDS: usize = 4;
+pub(crate) const ROUNDS: usize = 4;
 
 /// What one seat did with its sockets so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

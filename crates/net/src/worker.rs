@@ -38,13 +38,13 @@ use crate::{
 };
 
 /// The buffer into which all sockets of a worker are read.
-const BUFFER: usize = 64 << 10;
+pub(crate) const BUFFER: usize = 64 << 10;
 /// Bytes read after which the turn ends early: what they led to is written before more is read.
-const MUCH: usize = 256 << 10;
+pub(crate) const MUCH: usize = 256 << 10;
 /// The first and the longest pause after an accept that failed, say for want of descriptors.
 const ACCEPT_PAUSE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
 /// How long a worker that panicked stays down: long enough not to burn the processor.
-const RESTART_PAUSE: Duration = Duration::from_millis(200);
+pub(crate) const RESTART_PAUSE: Duration = Duration::from_millis(200);
 
 /// What a worker is told.
 pub(crate) enum Command {
@@ -220,7 +220,7 @@ impl Worker {
 }
 
 /// SplitMix64's finaliser.
-const fn mix(mut z: u64) -> u64 {
+pub(crate) const fn mix(mut z: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)
