@@ -4,6 +4,7 @@
 mod common;
 mod redis;
 mod rpc;
+mod wire;
 
 use std::{
     fs,
