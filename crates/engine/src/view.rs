@@ -62,7 +62,7 @@ impl<C: Codec> Request for View<'_, C> {
 }
 
 /// A name that is there unless it is empty: no route was found, or no cluster chosen.
-fn named(name: Option<&str>) -> Option<Value<'_>> {
+pub(crate) fn named(name: Option<&str>) -> Option<Value<'_>> {
     name.filter(|name| !name.is_empty()).map(|name| Value::Bytes(name.as_bytes()))
 }
 

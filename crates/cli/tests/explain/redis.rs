@@ -73,6 +73,11 @@ routes    no-flush  no   method is "OBJECT", wanted one of ("FLUSHALL", "FLUSHDB
           sticky    no   key is absent, wanted prefix "s:"
           stores    no   method is "OBJECT", wanted not "OBJECT"
           none of them matches
+filters   authorize   passes
+            deny[0] does not match: key is absent
+            there are no allow rules, so the request is allowed
+          limit_rate  passes
+            not limited: `match` does not match
 result    refused, no_route: no route matches the request
 "#,
     );

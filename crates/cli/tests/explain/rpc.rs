@@ -56,7 +56,7 @@ listener  rpc (awesomerpc, 127.0.0.1:7000)
 request   method            "none"
           destination.port  7000
 absent    service, header.version, header.canary, source.principal, header.x,
-          header.user, source.ip
+          header.user, source.ip, header.tenant, header.chaos
 routes    exact     no   service is absent, wanted "shop.Cart"
           prefix    no   method is "none", wanted prefix "list"
           contains  no   service is absent, wanted containing "Debug"
@@ -70,7 +70,19 @@ routes    exact     no   service is absent, wanted "shop.Cart"
           sticky    no   header.user is absent, wanted any value
           reviews   no   service is absent, wanted "shop.Reviews"
           none of them matches
-result    refused, no_route: no route matches the request
+filters   limit_concurrency  passes
+            limited to 7 at a time for requests without header.tenant
+          inject_fault       passes
+            no fault: `match` does not match
+          inject_fault       passes
+            no fault: `match` does not match
+          authorize          refuses: denied
+            deny[0] does not match: cluster is absent
+            allow[0] does not match: service is absent
+            allow[1] does not match: source.principal is absent
+            no allow rule matches
+            so the request is refused
+result    refused, denied (filter): no allow rule of authorize matches
 "#,
     );
 }
@@ -147,7 +159,7 @@ filters   limit_concurrency  passes
           inject_fault       passes
             no fault: `match` does not match
           authorize          passes
-            deny[0] does not match: cluster is ""
+            deny[0] does not match: cluster is absent
             allow[0] matches: service is "shop.Debug"
             so the request is allowed
 result    answered by the route: debugged
@@ -273,7 +285,7 @@ filters   limit_concurrency  passes
           inject_fault       passes
             no fault: `match` does not match
           authorize          passes
-            deny[0] does not match: cluster is ""
+            deny[0] does not match: cluster is absent
             allow[0] does not match: service is "x"
             allow[1] matches: source.principal is "ops"
             so the request is allowed

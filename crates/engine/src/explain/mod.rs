@@ -15,7 +15,7 @@ use heptad_core::{
 };
 use heptad_route::{Scratch, Seen};
 
-use crate::{Cluster, Plan, Route, Target, admit::hashed, exchange::text, plan::End, pool::Pool};
+use crate::{Plan, Route, Target, admit::hashed, exchange::text, plan::End, pool::Pool};
 
 pub use frames::explain_frames;
 pub use question::{Question, explain_question};
@@ -225,10 +225,17 @@ fn admit(plan: &Plan, subject: &mut dyn Subject, mut asked: Vec<(Attr, Seen)>) -
         let fate = match route {
             // Whoever may not do anything may still log in.
             None if subject.kind() == Kind::Login => None,
-            None => Some(ended((Outcome::NoRoute, Reason::None))),
-            Some(route) => {
-                let fate = filter(plan, route, cluster, subject, &mut filters, &mut asked);
-                fate.or_else(|| direct(&route.target))
+            // Filters see what no route is for, too.
+            route => {
+                let place = (
+                    route.map_or("", |route| &*route.name),
+                    cluster.map_or("", |cluster| &*cluster.name),
+                );
+                let fate = filter(plan, place, subject, &mut filters, &mut asked);
+                fate.or_else(|| match route {
+                    Some(route) => direct(&route.target),
+                    None => Some(ended((Outcome::NoRoute, Reason::None))),
+                })
             }
         };
         let fate = fate.or_else(|| {
@@ -316,13 +323,11 @@ fn hash(
 /// Asks the filters; what becomes of the request if one of them ends it.
 fn filter(
     plan: &Plan,
-    route: &Route,
-    cluster: Option<&Cluster>,
+    place: (&str, &str),
     subject: &mut dyn Subject,
     said: &mut Vec<Said>,
     asked: &mut Vec<(Attr, Seen)>,
 ) -> Option<Fate> {
-    let place = (&*route.name, cluster.map_or("", |cluster| &*cluster.name));
     let mut fate = None;
     for filter in &plan.filters {
         let name = filter.name().to_owned();

@@ -8,7 +8,12 @@ use heptad_core::{
 use heptad_route::Seen;
 
 use super::{Chosen, Explained, Subject, To, admit, by_attr, by_key};
-use crate::{Peer, Plan, plan::End, pool::Pool, view::known};
+use crate::{
+    Peer, Plan,
+    plan::End,
+    pool::Pool,
+    view::{known, named},
+};
 
 /// A request in words. It has one key at most, and goes to one endpoint.
 #[derive(Clone, Debug, Default)]
@@ -94,8 +99,8 @@ impl Attributes for View<'_> {
     fn attr(&mut self, attr: &Attr) -> Result<Option<Value<'_>>, Unknown> {
         let Asked { plan, protocol, question } = self.asked;
         Ok(match attr {
-            Attr::Route => self.place.map(|(route, _)| Value::Bytes(route.as_bytes())),
-            Attr::Cluster => self.place.map(|(_, cluster)| Value::Bytes(cluster.as_bytes())),
+            Attr::Route => named(self.place.map(|(route, _)| route)),
+            Attr::Cluster => named(self.place.map(|(_, cluster)| cluster)),
             Attr::Service | Attr::Method | Attr::Key | Attr::Header(_) | Attr::Arg(_) => {
                 question.find(attr).map(Value::Bytes)
             }
