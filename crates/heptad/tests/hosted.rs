@@ -19,7 +19,9 @@ use futures_util::{SinkExt as _, StreamExt as _};
 use heptad::{
     Builder, Heptad, Host, HostError, Hosted, Registry, Totals,
     build::{Cluster, Listener, Route},
-    core::{Answer, Attr, Codec as _, NoOptions},
+    core::{
+        Answer, Attr, Codec as _, Filter, FilterWorker, NoOptions, Request, Time, Value, Verdict,
+    },
     engine::{Limits, Links, Peer},
     redis::Redis,
 };
@@ -553,4 +555,49 @@ async fn the_last_handle_ends_everything() {
     drop(hosted);
     let end = timeout(LONG, stream.read(&mut [0])).await.expect("in time");
     assert_eq!(end.expect("an end"), 0);
+}
+
+/// A filter that panics inside of the engine when it is asked about the key `bad`.
+#[derive(Debug)]
+struct Panics;
+
+impl Filter for Panics {
+    fn name(&self) -> &str {
+        "panics"
+    }
+
+    fn worker(&self, _: u64) -> Box<dyn FilterWorker> {
+        Box::new(Self)
+    }
+}
+
+impl FilterWorker for Panics {
+    fn request(&mut self, _: Time, request: &mut dyn Request, _: &mut u64) -> Verdict {
+        assert_ne!(request.attr(&Attr::Key), Ok(Some(Value::Bytes(b"bad"))), "on purpose");
+        Verdict::Pass
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_engine_that_panics_is_replaced() {
+    let hosted = Heptad::build()
+        .workers(1)
+        .cluster(Cluster::new("store", ["the store"]))
+        .listener(Listener::new("cache", redis()).filter(Panics).route(Route::to("all", "store")))
+        .host(World::new().host())
+        .expect("it starts");
+    let (mut near, far) = duplex(64);
+    let streams = hosted.listener("cache").expect("it is there");
+    let session = streams.serve_stream(far, Peer::local());
+    say(&mut near, &get("good")).await;
+    hear(&mut near, &got("good")).await;
+    say(&mut near, &get("bad")).await;
+    timeout(LONG, session).await.expect("it is over");
+    assert_eq!(near.read(&mut [0]).await.expect("an end"), 0);
+    let mut next = serve(&hosted, "cache");
+    say(&mut next, &get("good")).await;
+    hear(&mut next, &got("good")).await;
+    assert_eq!(hosted.collect().await[0].restarts, 1);
+    drop(next);
+    assert_eq!(hosted.stop(LONG).await, 0);
 }
