@@ -18,6 +18,10 @@
 //! # Ok(()) }
 //! ```
 //!
+//! Instead of a file, [`build`] takes routes, clusters and filters as values; and instead of threads
+//! of its own, a [`Host`]'s runtime, streams, connector and metrics sink will do ([`Heptad::host`],
+//! [`Builder::host`]).
+//!
 //! Who writes a codec depends on [`core`] alone; who has an event loop of their own takes
 //! [`engine`]; both are re-exported here for those who want everything.
 #![forbid(unsafe_code)]

@@ -19,7 +19,9 @@ use futures_util::{SinkExt as _, StreamExt as _};
 use heptad::{
     Builder, Heptad, Host, HostError, Hosted, Registry, Totals,
     build::{Cluster, Listener, Route},
-    core::{Answer, Attr, Codec as _, NoOptions},
+    core::{
+        Answer, Attr, Codec as _, Filter, FilterWorker, NoOptions, Request, Time, Value, Verdict,
+    },
     engine::{Limits, Links, Peer},
     redis::Redis,
 };
@@ -477,4 +479,125 @@ async fn a_file_may_say_what_the_host_serves() {
 #[test]
 fn without_a_runtime_it_says_so() {
     assert!(matches!(router().host(Host::default()), Err(HostError::Runtime(_))));
+}
+
+/// Panics when it is read.
+struct Rotten;
+
+impl AsyncRead for Rotten {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        _: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        panic!("rotten, on purpose")
+    }
+}
+
+impl AsyncWrite for Rotten {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, _: &[u8]) -> Poll<io::Result<usize>> {
+        Poll::Pending
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Pending
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Pending
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn panics_of_the_hosts_code_cost_what_they_touch() {
+    let world = World::new();
+    let host = Host::default().connector(move |address: Arc<str>| {
+        assert_eq!(&*address, "the store", "on purpose");
+        let world = world.clone();
+        async move {
+            let (near, far) = duplex(64);
+            tokio::spawn(world.store(far));
+            Ok(near)
+        }
+    });
+    let hosted = router().workers(1).host(host).expect("it starts");
+    let mut stays = serve(&hosted, "cache");
+    say(&mut stays, &get("a")).await;
+    hear(&mut stays, &got("a")).await;
+    let streams = hosted.listener("cache").expect("it is there");
+    timeout(LONG, streams.serve_stream(Rotten, Peer::local())).await.expect("it is over");
+    let mut lost = serve(&hosted, "lost");
+    say(&mut lost, &get("a")).await;
+    hear(&mut lost, "-").await;
+    say(&mut stays, &get("b")).await;
+    hear(&mut stays, &got("b")).await;
+    let totals = hosted.collect().await;
+    assert_eq!(totals.iter().map(|one| one.restarts).sum::<u64>(), 0);
+}
+
+#[tokio::test]
+async fn a_stream_that_buffers_is_flushed() {
+    let hosted = router().host(World::new().host()).expect("it starts");
+    let (mut near, far) = duplex(1 << 16);
+    let streams = hosted.listener("cache").expect("it is there");
+    let buffered = tokio::io::BufStream::new(far);
+    drop(streams.serve_stream(buffered, Peer::local()));
+    say(&mut near, &get("a")).await;
+    hear(&mut near, &got("a")).await;
+}
+
+#[tokio::test]
+async fn the_last_handle_ends_everything() {
+    let hosted = router().host(World::new().host().metrics(LONG, |_| ())).expect("it starts");
+    let mut stream = serve(&hosted, "cache");
+    say(&mut stream, &get("a")).await;
+    hear(&mut stream, &got("a")).await;
+    drop(hosted);
+    let end = timeout(LONG, stream.read(&mut [0])).await.expect("in time");
+    assert_eq!(end.expect("an end"), 0);
+}
+
+/// A filter that panics inside of the engine when it is asked about the key `bad`.
+#[derive(Debug)]
+struct Panics;
+
+impl Filter for Panics {
+    fn name(&self) -> &str {
+        "panics"
+    }
+
+    fn worker(&self, _: u64) -> Box<dyn FilterWorker> {
+        Box::new(Self)
+    }
+}
+
+impl FilterWorker for Panics {
+    fn request(&mut self, _: Time, request: &mut dyn Request, _: &mut u64) -> Verdict {
+        assert_ne!(request.attr(&Attr::Key), Ok(Some(Value::Bytes(b"bad"))), "on purpose");
+        Verdict::Pass
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_engine_that_panics_is_replaced() {
+    let hosted = Heptad::build()
+        .workers(1)
+        .cluster(Cluster::new("store", ["the store"]))
+        .listener(Listener::new("cache", redis()).filter(Panics).route(Route::to("all", "store")))
+        .host(World::new().host())
+        .expect("it starts");
+    let (mut near, far) = duplex(64);
+    let streams = hosted.listener("cache").expect("it is there");
+    let session = streams.serve_stream(far, Peer::local());
+    say(&mut near, &get("good")).await;
+    hear(&mut near, &got("good")).await;
+    say(&mut near, &get("bad")).await;
+    timeout(LONG, session).await.expect("it is over");
+    assert_eq!(near.read(&mut [0]).await.expect("an end"), 0);
+    let mut next = serve(&hosted, "cache");
+    say(&mut next, &get("good")).await;
+    hear(&mut next, &got("good")).await;
+    assert_eq!(hosted.collect().await[0].restarts, 1);
+    drop(next);
+    assert_eq!(hosted.stop(LONG).await, 0);
 }

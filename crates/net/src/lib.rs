@@ -6,6 +6,8 @@
 //! write each connection once, then look at the time) is in `flush` and `seat`; everything else is
 //! about how connections come, go and are spread over the workers.
 //!
+//! A program that has a runtime and streams of its own takes a [`Service`] instead, see [`host`].
+//!
 //! This crate sees machines only; it must not know of codecs, routes or configuration.
 #![forbid(unsafe_code)]
 
