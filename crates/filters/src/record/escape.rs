@@ -1,7 +1,7 @@
 //! Values from strangers as parts of a line: nothing in them may end the line or the field, or hide
 //! from whoever reads it.
 
-use std::io::Write as _;
+use std::{io::Write as _, net::IpAddr};
 
 use super::{Seen, put_number};
 
@@ -17,13 +17,52 @@ const fn hidden(c: char) -> bool {
         | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
 }
 
+/// Bytes that stand for themselves wherever they are: printable ASCII but for space, quote and
+/// backslash. Nearly every value has nothing else.
+const PLAIN: [bool; 256] = {
+    let mut plain = [false; 256];
+    let mut byte = 0x21;
+    while byte < 0x7f {
+        plain[byte] = byte != b'"' as usize && byte != b'\\' as usize;
+        byte += 1;
+    }
+    plain
+};
+
+/// Appends the plain bytes at the front at once; what is left.
+fn put_plain<'a>(out: &mut Vec<u8>, bytes: &'a [u8]) -> &'a [u8] {
+    let plain = bytes.iter().take_while(|byte| PLAIN[usize::from(**byte)]).count();
+    let (plain, rest) = bytes.split_at(plain);
+    out.extend_from_slice(plain);
+    rest
+}
+
+/// Appends an address.
+fn put_ip(out: &mut Vec<u8>, ip: IpAddr) {
+    match ip {
+        IpAddr::V4(ip) => {
+            for (at, byte) in ip.octets().into_iter().enumerate() {
+                if at > 0 {
+                    out.push(b'.');
+                }
+                put_number(out, byte.into());
+            }
+        }
+        IpAddr::V6(ip) => {
+            let _ = write!(out, "{ip}");
+        }
+    }
+}
+
 /// Appends a value as JSON. Whoever calls has left out what is absent; unknown is `null`.
 pub(crate) fn json_value(out: &mut Vec<u8>, value: Seen<'_>) {
     match value {
         Seen::Absent | Seen::Unknown => out.extend_from_slice(b"null"),
         Seen::Number(number) => put_number(out, number),
         Seen::Ip(ip) => {
-            let _ = write!(out, "\"{ip}\"");
+            out.push(b'"');
+            put_ip(out, ip);
+            out.push(b'"');
         }
         Seen::Bytes(bytes, cut) => {
             out.push(b'"');
@@ -36,6 +75,13 @@ pub(crate) fn json_value(out: &mut Vec<u8>, value: Seen<'_>) {
 
 /// Appends text as it stands in a JSON string. Bytes that are no text become U+FFFD.
 pub(crate) fn json_text(out: &mut Vec<u8>, bytes: &[u8]) {
+    let rest = put_plain(out, bytes);
+    if !rest.is_empty() {
+        json_rest(out, rest);
+    }
+}
+
+fn json_rest(out: &mut Vec<u8>, bytes: &[u8]) {
     for chunk in bytes.utf8_chunks() {
         for c in chunk.valid().chars() {
             match c {
@@ -65,9 +111,7 @@ pub(crate) fn text_value(out: &mut Vec<u8>, value: Seen<'_>, quoted: bool) {
         Seen::Absent => out.push(b'-'),
         Seen::Unknown => out.push(b'?'),
         Seen::Number(number) => put_number(out, number),
-        Seen::Ip(ip) => {
-            let _ = write!(out, "{ip}");
-        }
+        Seen::Ip(ip) => put_ip(out, ip),
         Seen::Bytes(b"", _) if !quoted => out.extend_from_slice(b"\"\""),
         Seen::Bytes(&[byte @ (b'-' | b'?')], _) => {
             let _ = write!(out, "\\x{byte:02x}");
@@ -80,7 +124,8 @@ pub(crate) fn text_value(out: &mut Vec<u8>, value: Seen<'_>, quoted: bool) {
 }
 
 fn text(out: &mut Vec<u8>, bytes: &[u8], quoted: bool) {
-    for chunk in bytes.utf8_chunks() {
+    let rest = put_plain(out, bytes);
+    for chunk in rest.utf8_chunks() {
         for c in chunk.valid().chars() {
             match c {
                 '"' => out.extend_from_slice(b"\\\""),
