@@ -1,6 +1,6 @@
 //! Dubbo: generic calls, attachments that override what stands in front, bodies that cannot be read.
 
-use crate::{Row, check_all, is_known};
+use crate::{Row, check_all};
 
 const TWO_WAY: u8 = 0x40;
 const HESSIAN: u8 = 2;
@@ -82,9 +82,6 @@ fn row(what: &'static str, rules: &'static str, sends: Vec<u8>, read: &[u8]) -> 
 
 #[test]
 fn calls() {
-    if !is_known("dubbo") {
-        return;
-    }
     let clear = call(TWO_WAY, "shop.Cart", "clear", &[]);
     check_all(
         &[

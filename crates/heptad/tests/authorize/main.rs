@@ -21,11 +21,6 @@ fn registry() -> Registry {
     Registry::standard().codec::<AwesomeRpc>()
 }
 
-/// Whether the codec is part of this program.
-fn is_known(codec: &str) -> bool {
-    registry().codecs().any(|name| name == codec)
-}
-
 /// Only a failure waits for it.
 const PATIENCE: Duration = Duration::from_secs(60);
 
