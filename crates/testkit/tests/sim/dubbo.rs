@@ -13,7 +13,10 @@ use heptad_engine::{Links, Plan, Route, Target};
 use heptad_route::{Expr, Text};
 use heptad_testkit::sim::{Client, Io, Profile, Script, Sim, seeds};
 
-use crate::common::{Shared, cluster, ms, plan_to, shared, sim, table};
+use crate::{
+    common::{Shared, cluster, ms, plan_to, shared, sim, table},
+    policy::{self, Peer, Row},
+};
 
 /// What one side of a connection heard.
 #[derive(Debug, Default)]
@@ -437,3 +440,41 @@ fn attachments_are_edited_on_both_ways() {
     assert_eq!(reply.attachment("via"), Some("heptad"));
     sim.finish_clean();
 }
+
+/// Dubbo in the table of policies: the tenant is an attachment.
+pub(crate) const ROW: Row = Row {
+    name: "dubbo",
+    per: "header.tenant",
+    words: |outcome| match outcome {
+        Outcome::Limited | Outcome::Overloaded => "100",
+        _ => "80",
+    },
+    start: |filters| {
+        let cluster = cluster("d", 1, Balance::RoundRobin, Links::default());
+        let mut sim = sim::<Dubbo>(plan_to(cluster, Some(ms(1000))).filters(filters), 1);
+        serve(&mut sim, "d:0", Profile::default().latency(policy::FAR));
+        sim
+    },
+    connect: |sim| {
+        let (client, heard) = client(sim, Profile::default());
+        let heard = move || {
+            let heard = heard.borrow();
+            let replies = heard.messages.iter().filter_map(|(_, message)| match message {
+                Message::Reply(reply) => Some(reply),
+                _ => None,
+            });
+            let mut replies: Vec<_> = replies.collect();
+            replies.sort_by_key(|reply| reply.id);
+            let said = |reply: &&Reply| match &reply.result {
+                Came::Error(status, text) => Err((status.to_string(), text.clone())),
+                _ => Ok(()),
+            };
+            replies.iter().map(said).collect()
+        };
+        Peer { client, heard: Box::new(heard) }
+    },
+    request: |call| {
+        let tenant = [("tenant", call.tenant)];
+        wire::request(call.id.into(), "svc", "", call.method, TEXT, &["x".into()], &tenant)
+    },
+};

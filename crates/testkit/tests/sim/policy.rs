@@ -17,7 +17,7 @@ use heptad_testkit::sim::{
     resp::{Value, line},
 };
 
-use crate::{common::*, redis};
+use crate::{common::*, dubbo, redis, thrift};
 
 /// What a test asks, in attributes.
 #[derive(Clone, Copy, Debug)]
@@ -36,7 +36,7 @@ pub(crate) type Said = Result<(), (String, String)>;
 /// A client, and what it has heard so far, in the order of its requests.
 pub(crate) struct Peer {
     pub(crate) client: Client,
-    heard: Box<dyn Fn() -> Vec<Said>>,
+    pub(crate) heard: Box<dyn Fn() -> Vec<Said>>,
 }
 
 impl Peer {
@@ -51,7 +51,7 @@ pub(crate) struct Row {
     /// The attribute with the tenant's name.
     pub(crate) per: &'static str,
     /// How it says these outcomes.
-    words: fn(Outcome) -> &'static str,
+    pub(crate) words: fn(Outcome) -> &'static str,
     /// A simulation with one endpoint, some milliseconds away, behind these filters.
     pub(crate) start: fn(Vec<Arc<dyn Filter>>) -> Sim,
     pub(crate) connect: fn(&mut Sim) -> Peer,
@@ -59,7 +59,9 @@ pub(crate) struct Row {
 }
 
 /// Every protocol there is.
-pub(crate) const ROWS: [Row; 2] = [
+pub(crate) const ROWS: [Row; 4] = [
+    dubbo::ROW,
+    thrift::ROW,
     Row {
         name: "awesomerpc",
         per: "header.tenant",
@@ -119,7 +121,7 @@ pub(crate) const ROWS: [Row; 2] = [
 ];
 
 /// How far away endpoints are.
-const FAR: Duration = Duration::from_millis(5);
+pub(crate) const FAR: Duration = Duration::from_millis(5);
 
 /// Longer than any request takes that nobody delays.
 const SOON: u64 = 40;

@@ -9,7 +9,10 @@ use heptad_engine::{Cluster, Engine, Links};
 use heptad_testkit::sim::{Client, End, Io, Profile, Script, Sim, seeds};
 use heptad_thrift::{ServerProtocol, ServerTransport, Thrift, ThriftOptions, ThriftUpstream};
 
-use crate::common::*;
+use crate::{
+    common::*,
+    policy::{self, Peer, Row},
+};
 
 /// A dialect of the model clients and servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -635,3 +638,40 @@ fn clients_that_match_by_id_get_replies_as_they_come() {
         }
     }
 }
+
+const STRICT_HEADER: Dialect = Dialect { wire: Wire::Header, compact: false };
+
+/// Thrift in the table of policies, over THeader: the tenant is an info header. Links are shared, as
+/// calls of one client would wait for each other otherwise.
+pub(crate) const ROW: Row = Row {
+    name: "thrift",
+    per: "header.tenant",
+    // An internal error, whatever is behind it: Thrift has no words for these.
+    words: |_| "6",
+    start: |filters| {
+        let cluster = plan(Links::default().share(Some(true)));
+        let mut sim = sim::<Thrift>(plan_to(cluster, Some(ms(1000))).filters(filters), 1);
+        serve(&mut sim, STRICT_HEADER, Profile::default().latency(policy::FAR), ms(0), true);
+        sim
+    },
+    connect: |sim| {
+        let (client, got) = client(sim, STRICT_HEADER, Profile::default());
+        let heard = move || {
+            let got = got.borrow();
+            let said = |m: &Msg| match m.kind {
+                EXCEPTION => {
+                    let number = m.number.expect("a type").to_string();
+                    Err((number, m.texts.get(&1).cloned().unwrap_or_default()))
+                }
+                _ => Ok(()),
+            };
+            got.replies.iter().map(said).collect()
+        };
+        Peer { client, heard: Box::new(heard) }
+    },
+    request: |asked| {
+        let mut m = call(asked.id, &format!("svc:{}", asked.method), "x");
+        m.headers.push(("tenant".to_owned(), asked.tenant.to_owned()));
+        STRICT_HEADER.encode(&m)
+    },
+};
