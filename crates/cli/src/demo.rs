@@ -5,6 +5,7 @@ mod commands;
 mod detail_calls;
 mod details;
 mod live;
+mod policed;
 mod rating_calls;
 mod ratings;
 mod resp;
@@ -125,6 +126,7 @@ fn stage(
     }
     println!();
     let stop = traffic::Stop::default();
+    let start = Instant::now();
     let clients = {
         let stop = stop.clone();
         spawn("clients", async move { traffic::run(to, stop).await })?
@@ -132,6 +134,7 @@ fn stage(
     let watched = block_on(watch(&running, Duration::from_secs(args.seconds)));
     stop.store(true, Ordering::Relaxed);
     let seen = clients.join().map_err(|_| "the clients failed: this is a bug in the demo")?;
+    let lasted = start.elapsed();
     watched?;
     let evidence = Evidence {
         reviews: Versions { served: servers.reviews(), calls: seen.reviews },
@@ -139,6 +142,7 @@ fn stage(
         commands: seen.commands,
         ratings: Versions { served: servers.ratings(), calls: seen.ratings },
         details: Versions { served: servers.details(), calls: seen.details },
+        lasted,
     };
     block_on(running.stop(Duration::from_secs(1)))?;
     Ok(evidence)

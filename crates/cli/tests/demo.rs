@@ -118,6 +118,55 @@ fn a_route_for_everything_is_found_out() {
     assert!(broken.iter().any(|rule| rule.starts_with("unknown interfaces")), "{broken:?}");
 }
 
+/// The configuration without the lines that have one of these in them.
+fn without(config: &str, parts: &[&str]) -> String {
+    let kept = |line: &&str| !parts.iter().any(|part| line.contains(part));
+    config.lines().filter(kept).map(|line| format!("{line}\n")).collect()
+}
+
+#[test]
+fn missing_deny_rules_are_found_out() {
+    let out = changed(|_, config| without(&config, &["authorize:"]));
+    assert_eq!(out.status.code(), Some(1), "{}", text(&out.stdout));
+    assert_eq!(
+        rules(&out),
+        [
+            "Erase of reviews is denied",
+            // The stores' own error is no answer to who must be told that it is denied.
+            "every redis answer was the due one",
+            "FLUSHALL is denied",
+            "erase of ratings is denied",
+            "erase of details is denied",
+            "nothing else happened",
+        ]
+    );
+}
+
+#[test]
+fn missing_limits_are_found_out() {
+    let out = changed(|_, config| without(&config, &["limit_rate:", "rate: 10/s"]));
+    assert_eq!(out.status.code(), Some(1), "{}", text(&out.stdout));
+    assert_eq!(
+        rules(&out),
+        [
+            "greedy on reviews is limited",
+            "greedy keys are limited",
+            "greedy on ratings is limited",
+            "greedy on details is limited",
+        ]
+    );
+}
+
+#[test]
+fn a_limit_for_everybody_is_found_out() {
+    let everybody = |config: String| config.replace("match: { header.tenant: greedy }, ", "");
+    let out = changed(|_, config| everybody(config));
+    assert_eq!(out.status.code(), Some(1), "{}", text(&out.stdout));
+    let broken = rules(&out);
+    assert!(broken.iter().any(|rule| rule == "nobody else is limited"), "{broken:?}");
+    assert!(!broken.iter().any(|rule| rule.starts_with("greedy")), "{broken:?}");
+}
+
 #[test]
 fn stores_that_do_not_share_the_keys_are_found_out() {
     let out = changed(|base, config| {

@@ -8,7 +8,8 @@ use fastrand::Rng;
 use heptad::core::Kind;
 
 use super::{
-    reviews::WATCHED,
+    policed::{GREEDY, MODEST, ONE_IN, Told, Who},
+    reviews::{PRIVATE, WATCHED},
     traffic::{Calls, Client},
 };
 
@@ -29,6 +30,7 @@ pub(crate) struct Caller {
 #[derive(Debug)]
 struct Asked {
     jason: bool,
+    who: Who,
     what: What,
     /// Of a stream: who sent its data so far.
     data: Vec<String>,
@@ -40,6 +42,7 @@ enum What {
     Missing,
     UnknownMethod,
     UnknownService,
+    Private,
     Watch,
 }
 
@@ -57,6 +60,14 @@ impl Caller {
     fn settle(&mut self, asked: &Asked, reply: &Message) {
         let text = String::from_utf8_lossy(&reply.body);
         let status = reply.status_name();
+        let told = match (reply.kind, status) {
+            (Kind::Reply, "DENIED") => Told::Denied.by(&text),
+            (Kind::Reply, "LIMITED") => Told::Limited.by(&text),
+            _ => None,
+        };
+        if self.seen.policed.settle(asked.who, told) {
+            return;
+        }
         let version = match (asked.what, reply.kind, status) {
             (What::Get, Kind::Reply, "OK") => Some(&*text),
             (What::Missing, Kind::Reply, "APP_ERROR")
@@ -94,8 +105,15 @@ impl Client for Caller {
                 4..=5 => What::UnknownMethod,
                 6 => What::UnknownService,
                 7..=10 => What::Watch,
+                11 => What::Private,
                 _ => What::Get,
             };
+            let who = match what {
+                What::Private => Who::Private,
+                What::Get if self.rng.u32(..ONE_IN) == 0 => Who::Greedy,
+                _ => Who::Other,
+            };
+            let tenant = if who == Who::Greedy { GREEDY } else { MODEST };
             let id = self.next_id;
             self.next_id = self.next_id.wrapping_add(1);
             let message = match what {
@@ -103,12 +121,13 @@ impl Client for Caller {
                 What::Missing => Message::request(id, "reviews", "Get").body("missing"),
                 What::UnknownMethod => Message::request(id, "reviews", "Purge"),
                 What::UnknownService => Message::request(id, "ratings", "Get"),
+                What::Private => Message::request(id, "reviews", PRIVATE),
                 What::Watch => Message::open(id, "reviews", "Watch"),
             };
             // The demo's own texts are far below every limit of the format.
-            let _ = message.header("user", user).encode(out);
+            let _ = message.header("user", user).header("tenant", tenant).encode(out);
             let jason = user == "jason";
-            self.open.insert(id, Asked { jason, what, data: Vec::new() });
+            self.open.insert(id, Asked { jason, who, what, data: Vec::new() });
         }
     }
 

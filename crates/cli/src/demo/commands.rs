@@ -6,6 +6,7 @@ use std::{collections::VecDeque, io};
 use fastrand::Rng;
 
 use super::{
+    policed::{ONE_IN, Told, Who},
     resp::{Value, command},
     stores::Item,
     traffic::{Client, Commands},
@@ -15,8 +16,10 @@ use super::{
 const BATCH: usize = 16;
 /// Keys of each client: few enough to be written again and again, enough to be spread.
 const KEYS: usize = 200;
-/// The one key that all clients increment.
+/// A key that all clients increment.
 pub(crate) const HITS: &str = "hits";
+/// A key that all clients increment more often than its limit allows.
+pub(crate) const HOT: &str = "greedy:hits";
 
 /// One client.
 #[derive(Debug)]
@@ -34,8 +37,10 @@ enum Expect {
     Exactly(Value),
     /// An error with this code.
     Code(&'static str),
-    /// Any error: the router refuses it.
-    Refused,
+    /// The router refuses it.
+    Denied,
+    /// Any number: an increment of [`HOT`].
+    Hot,
     /// More than the last time.
     Hits,
 }
@@ -78,6 +83,9 @@ impl Commander {
     }
 
     fn next(&mut self, out: &mut Vec<u8>) -> (&'static str, Expect) {
+        if self.rng.u32(..ONE_IN) == 0 {
+            return self.send(out, "INCR", vec![HOT.to_owned()], Expect::Hot);
+        }
         let (name, args, expect): (_, Vec<String>, _) = match self.rng.u32(..32) {
             0..=11 => {
                 let key = self.key();
@@ -127,7 +135,7 @@ impl Commander {
                 self.seen.expected.insert(key.clone(), Item::List(vec!["first".to_owned()]));
                 ("RPUSH", vec![key, "first".to_owned()], expect)
             }
-            _ => ("FLUSHALL", Vec::new(), Expect::Refused),
+            _ => ("FLUSHALL", Vec::new(), Expect::Denied),
         };
         self.send(out, name, args, expect)
     }
@@ -145,6 +153,17 @@ impl Commander {
     }
 
     fn settle(&mut self, name: &'static str, expect: &Expect, reply: &Value) {
+        let who = match expect {
+            Expect::Denied => Who::Private,
+            Expect::Hot => Who::Greedy,
+            _ => Who::Other,
+        };
+        let told = told(reply);
+        let refused = self.seen.policed.settle(who, told);
+        if told == Some(Told::Limited) && who != Who::Greedy {
+            // It is in the account of policies, and nothing was done.
+            return;
+        }
         let right = match (expect, reply) {
             (Expect::Exactly(value), reply) => reply == value,
             (Expect::Hits, Value::Int(n)) if *n > self.last_hits => {
@@ -153,7 +172,8 @@ impl Commander {
                 true
             }
             (Expect::Code(code), reply) => reply.code() == Some(code),
-            (Expect::Refused, Value::Error(_)) => true,
+            (Expect::Hot, Value::Int(_)) => true,
+            (Expect::Hot | Expect::Denied, _) => refused,
             _ => false,
         };
         if !right {
@@ -198,6 +218,13 @@ impl Client for Commander {
     fn seen(self) -> Commands {
         self.seen
     }
+}
+
+/// What the router's own errors say.
+fn told(reply: &Value) -> Option<Told> {
+    let Value::Error(text) = reply else { return None };
+    let denied = text.strip_prefix("NOPERM heptad: ").and_then(|text| Told::Denied.by(text));
+    denied.or_else(|| Told::Limited.by(text.strip_prefix("ERR heptad: ")?))
 }
 
 fn int(n: usize) -> Value {

@@ -7,12 +7,15 @@ use fastrand::Rng;
 use heptad_dubbo::wire::{self, Message, Outcome, Value};
 
 use super::{
-    details::{DETAILS, MISSING, NO_SUCH_BOOK, SERVICE_ERROR},
+    details::{DETAILS, ERASE, MISSING, NO_SUCH_BOOK, SERVICE_ERROR},
+    policed::{GREEDY, MODEST, ONE_IN, Told, Who},
     traffic::{Calls, Client},
 };
 
 /// Calls sent at once.
 const BATCH: usize = 16;
+/// The status of a reply to who asks too often: `SERVER_THREADPOOL_EXHAUSTED_ERROR`.
+const LIMITED: u8 = 100;
 
 /// One client.
 #[derive(Debug)]
@@ -26,6 +29,7 @@ pub(crate) struct Browser {
 #[derive(Clone, Copy, Debug)]
 struct Asked {
     canary: bool,
+    who: Who,
     what: What,
 }
 
@@ -34,6 +38,7 @@ enum What {
     Book(i32),
     UnknownMethod,
     UnknownService,
+    Private,
     Heartbeat,
 }
 
@@ -55,18 +60,31 @@ impl Browser {
     }
 
     fn call(&mut self, out: &mut Vec<u8>, canary: bool, what: What) {
-        let tag: &[(&str, &str)] = if canary { &[("tag", "canary")] } else { &[] };
+        let who = match what {
+            What::Private => Who::Private,
+            What::Book(1..) if self.rng.u32(..ONE_IN) == 0 => Who::Greedy,
+            _ => Who::Other,
+        };
+        self.call_as(out, who, canary, what);
+    }
+
+    fn call_as(&mut self, out: &mut Vec<u8>, who: Who, canary: bool, what: What) {
+        let tenant = if who == Who::Greedy { GREEDY } else { MODEST };
+        let attachments = [("tenant", tenant), ("tag", "canary")];
+        let attachments = attachments.get(..1 + usize::from(canary)).unwrap_or_default();
         let id = self.id();
         let request = |service, method, book| {
-            wire::request(id, service, "1.0.0", method, "I", &[Value::Int(book)], tag)
+            let args = [Value::Int(book)];
+            wire::request(id, service, "1.0.0", method, "I", &args, attachments)
         };
         out.extend(match what {
             What::Book(book) => request(DETAILS, "get", book),
             What::UnknownMethod => request(DETAILS, "purge", 1),
             What::UnknownService => request("bookinfo.Prices", "get", 1),
+            What::Private => request(DETAILS, ERASE, 1),
             What::Heartbeat => wire::heartbeat(id),
         });
-        self.open.insert(id, Asked { canary, what });
+        self.open.insert(id, Asked { canary, who, what });
     }
 
     /// A oneway, and a call that goes the same way: its answer says that the oneway has arrived.
@@ -76,10 +94,18 @@ impl Browser {
         out.extend(wire::oneway(id, DETAILS, "1.0.0", "viewed", "I", &args, tag));
         let version = if canary { "v2" } else { "v1" };
         *self.seen.oneways.entry(version.to_owned()).or_default() += 1;
-        self.call(out, canary, What::Book(book));
+        self.call_as(out, Who::Other, canary, What::Book(book));
     }
 
     fn settle(&mut self, asked: Asked, result: &Outcome) {
+        let told = match result {
+            Outcome::Error(status, text) if *status == SERVICE_ERROR.0 => Told::Denied.by(text),
+            Outcome::Error(LIMITED, text) => Told::Limited.by(text),
+            _ => None,
+        };
+        if self.seen.policed.settle(asked.who, told) {
+            return;
+        }
         let named = |text: Option<&str>| Some(text?.split_once(": ")?.0.to_owned());
         let (version, error) = match (asked.what, result) {
             (What::Book(book), Outcome::Value(found))
@@ -123,6 +149,7 @@ impl Client for Browser {
                     self.call(out, canary, What::Heartbeat);
                 }
                 8..=11 => self.viewed(out, canary, book),
+                12 => self.call(out, canary, What::Private),
                 _ => self.call(out, canary, What::Book(book)),
             }
         }

@@ -5,10 +5,15 @@ use std::io;
 
 use heptad_dubbo::wire::{self, Message, Request, Value};
 
-use super::service::{Service, Version};
+use super::{
+    policed::GREEDY,
+    service::{Service, Version},
+};
 
 /// The interface that is served.
 pub(crate) const DETAILS: &str = "bookinfo.Details";
+/// The method that a policy keeps from everybody.
+pub(crate) const ERASE: &str = "erase";
 /// What `get` throws.
 pub(crate) const NO_SUCH_BOOK: &str = "bookinfo.NoSuchBook";
 /// The book that is not there.
@@ -51,6 +56,7 @@ impl Details {
                 let found = Value::Object("bookinfo.Book".to_owned(), fields);
                 (wire::reply(id, Ok(found)), None)
             }
+            (ERASE, _) => (wire::reply(id, Ok(Value::from(version))), None),
             _ => {
                 let text = format!("{version}: no such method");
                 (wire::reply(id, Err((SERVICE_ERROR.0, &text))), Some(SERVICE_ERROR.1))
@@ -59,7 +65,11 @@ impl Details {
         self.0.note(|served| {
             let canary = request.attachment("tag") == Some("canary");
             match (&*request.service, request.two_way) {
-                (DETAILS, true) => served.call(canary),
+                (DETAILS, _) if request.method == ERASE => served.private += 1,
+                (DETAILS, true) => {
+                    served.call(canary);
+                    served.greedy += u64::from(request.attachment("tenant") == Some(GREEDY));
+                }
                 (DETAILS, false) => served.oneways += 1,
                 _ => served.strangers += 1,
             }

@@ -7,8 +7,9 @@ use fastrand::Rng;
 
 use super::{
     calls::USERS,
+    policed::{GREEDY, MODEST, ONE_IN, Told, Who},
     ratings::UNRATED,
-    stars::{Answer, Call, GET},
+    stars::{Answer, Call, ERASE, GET},
     theader::Frame,
     traffic::{Calls, Client},
 };
@@ -31,6 +32,7 @@ struct Asked {
     message: i32,
     jason: bool,
     product: i32,
+    who: Who,
     known: bool,
 }
 
@@ -48,16 +50,23 @@ impl Reader {
     fn call(&mut self, out: &mut Vec<u8>) -> io::Result<Asked> {
         let user = *USERS.get(self.rng.usize(..USERS.len())).unwrap_or(&"alice");
         let product = self.rng.i32(UNRATED..16);
-        let known = self.rng.u32(..32) > 0;
+        let (method, who) = match self.rng.u32(..64) {
+            0..=1 => ("purge", Who::Other),
+            2 => (ERASE, Who::Private),
+            _ if self.rng.u32(..ONE_IN) == 0 => (GET, Who::Greedy),
+            _ => (GET, Who::Other),
+        };
+        let known = method == GET;
+        let tenant = if who == Who::Greedy { GREEDY } else { MODEST };
         self.next = self.next.wrapping_add(1);
         // Two numbers that have nothing to do with each other: both must come back.
         let (frame, message) = (self.next, !self.next.cast_signed());
-        let method = if known { GET } else { "purge" };
         let call = Call { seq: message, method: method.to_owned(), product };
-        let infos = vec![("user".to_owned(), user.to_owned())];
+        let infos = [("user", user), ("tenant", tenant)];
+        let infos = infos.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
         let bytes = call.encode().map_err(io::Error::other)?;
         Frame { seq: frame, infos, message: bytes }.encode(out)?;
-        Ok(Asked { frame, message, jason: user == "jason", product, known })
+        Ok(Asked { frame, message, jason: user == "jason", product, who, known })
     }
 
     fn settle(&mut self, asked: Asked, frame: &Frame) {
@@ -68,6 +77,13 @@ impl Reader {
                 return self.seen.odd.note(|| format!("{asked:?} got frame {seq}, {wrong:?}"));
             }
         };
+        let told = match &answer {
+            Answer::Failed(text) => Told::Denied.by(text).or(Told::Limited.by(text)),
+            _ => None,
+        };
+        if self.seen.policed.settle(asked.who, told) {
+            return;
+        }
         let named = |text: &str| text.split_once(": ").map(|(version, _)| version.to_owned());
         let (version, error) = match &answer {
             Answer::Rating { by, stars }
@@ -78,7 +94,9 @@ impl Reader {
             Answer::NotRated(why) if asked.known && asked.product == UNRATED => {
                 (named(why), Some("NotRated"))
             }
-            Answer::UnknownMethod(text) if !asked.known => (named(text), Some("UNKNOWN_METHOD")),
+            Answer::UnknownMethod(text) if !asked.known && asked.who == Who::Other => {
+                (named(text), Some("UNKNOWN_METHOD"))
+            }
             _ => (None, None),
         };
         match version {

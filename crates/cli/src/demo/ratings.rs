@@ -4,8 +4,9 @@
 use std::io;
 
 use super::{
+    policed::GREEDY,
     service::{Service, Version},
-    stars::{Answer, Call, GET},
+    stars::{Answer, Call, ERASE, GET},
     theader::Frame,
 };
 
@@ -28,13 +29,19 @@ impl Service for Ratings {
             (GET, product) => {
                 (Answer::Rating { by: version.to_owned(), stars: 1 + product % 5 }, None)
             }
+            (ERASE, _) => (Answer::Rating { by: version.to_owned(), stars: 0 }, None),
             _ => {
                 let text = format!("{version}: no such method");
                 (Answer::UnknownMethod(text), Some("UNKNOWN_METHOD"))
             }
         };
         self.0.note(|served| {
+            if call.method == ERASE {
+                served.private += 1;
+                return;
+            }
             served.call(frame.info("user") == Some("jason"));
+            served.greedy += u64::from(frame.info("tenant") == Some(GREEDY));
             error.into_iter().for_each(|code| served.error(code));
         });
         let message = answer.encode(&call).map_err(io::Error::other)?;

@@ -6,10 +6,15 @@ use std::io;
 use awesomerpc::wire::Message;
 use heptad::core::Kind;
 
-use super::service::{Served, Service, Version};
+use super::{
+    policed::GREEDY,
+    service::{Served, Service, Version},
+};
 
 /// Data frames that a `Watch` stream sends before it ends.
 pub(crate) const WATCHED: usize = 3;
+/// The method that a policy keeps from everybody.
+pub(crate) const PRIVATE: &str = "Erase";
 
 /// One version of the service.
 #[derive(Debug)]
@@ -40,6 +45,11 @@ fn reply(version: &str, message: &Message, served: &mut Served, out: &mut Vec<u8
             say(Message::error(id, "APP_ERROR", &format!("{version}: no such product")));
         }
         (Kind::Request, "Get") => say(Message::reply(id, version)),
+        (Kind::Request, PRIVATE) => {
+            say(Message::reply(id, version));
+            served.private += 1;
+            return;
+        }
         (Kind::Open, "Watch") => {
             for _ in 0..WATCHED {
                 say(Message::data(id, version));
@@ -54,6 +64,7 @@ fn reply(version: &str, message: &Message, served: &mut Served, out: &mut Vec<u8
     }
     if message.service == "reviews" {
         served.call(message.value("user") == Some("jason"));
+        served.greedy += u64::from(message.value("tenant") == Some(GREEDY));
     } else {
         served.strangers += 1;
     }

@@ -63,6 +63,10 @@ pub(crate) struct Served {
     pub(crate) others: u64,
     /// Calls of another service.
     pub(crate) strangers: u64,
+    /// Calls of the greedy tenant, which are among the calls above.
+    pub(crate) greedy: u64,
+    /// Calls of what is private; not among the others.
+    pub(crate) private: u64,
     /// Calls that no answer was wanted for; not among the others.
     pub(crate) oneways: u64,
     /// Error replies by code.

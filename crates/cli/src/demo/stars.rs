@@ -3,7 +3,10 @@
 //! ```text
 //! struct Rating { 1: string by, 2: i32 stars }
 //! exception NotRated { 1: string why }
-//! service Ratings { Rating get(1: i32 product) throws (1: NotRated not_rated) }
+//! service Ratings {
+//!   Rating get(1: i32 product) throws (1: NotRated not_rated)
+//!   Rating erase(1: i32 product)
+//! }
 //! ```
 
 use thrift::{
@@ -14,8 +17,10 @@ use thrift::{
     },
 };
 
-/// The one method.
+/// The method for everybody.
 pub(crate) const GET: &str = "get";
+/// The method that a policy keeps from everybody.
+pub(crate) const ERASE: &str = "erase";
 
 /// A call.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -21,7 +21,8 @@ use tokio::{
 };
 
 use super::{
-    calls::Caller, commands::Commander, detail_calls::Browser, rating_calls::Reader, stores::Item,
+    calls::Caller, commands::Commander, detail_calls::Browser, policed::Policed,
+    rating_calls::Reader, stores::Item,
 };
 
 /// Connections of each protocol.
@@ -67,6 +68,8 @@ pub(crate) struct Calls {
     pub(crate) unrouted: u64,
     /// Streams that were whole.
     pub(crate) streams: u64,
+    /// What policies did.
+    pub(crate) policed: Policed,
     /// Everything that should not have happened.
     pub(crate) odd: Odd,
 }
@@ -80,8 +83,10 @@ pub(crate) struct Commands {
     pub(crate) errors: BTreeMap<String, u64>,
     /// What must be in the stores when all is done.
     pub(crate) expected: HashMap<String, Item>,
-    /// Increments of [`commands::HITS`], the one key that all clients share.
+    /// Increments of [`commands::HITS`], a key that all clients share.
     pub(crate) hits: u64,
+    /// What policies did; those that passed are increments of [`commands::HOT`].
+    pub(crate) policed: Policed,
     /// Everything that should not have happened.
     pub(crate) odd: Odd,
 }
@@ -218,6 +223,7 @@ impl Account for Calls {
         self.pongs += other.pongs;
         self.unrouted += other.unrouted;
         self.streams += other.streams;
+        self.policed.merge(other.policed);
         self.odd.merge(other.odd);
     }
 
@@ -232,6 +238,7 @@ impl Account for Commands {
         add(&mut self.errors, other.errors);
         self.expected.extend(other.expected);
         self.hits += other.hits;
+        self.policed.merge(other.policed);
         self.odd.merge(other.odd);
     }
 

@@ -2,12 +2,14 @@
 //! counted. Pure, and blind to the router's own metrics: a router that miscounts must not acquit
 //! itself.
 
+mod policies;
 mod stores;
 mod versions;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
-use stores::{answers, contents, refusals, shards, wrong_types};
+use policies::{denied, limited, others};
+use stores::{answers, contents, flushed, hot, shards, wrong_types};
 use versions::{errors, heartbeats, oneways, only, same_counts, split, streams, unrouted};
 
 use super::{
@@ -28,6 +30,8 @@ pub(crate) struct Evidence {
     pub(crate) commands: Commands,
     pub(crate) ratings: Versions,
     pub(crate) details: Versions,
+    /// How long the clients were at it.
+    pub(crate) lasted: Duration,
 }
 
 /// What the servers and the clients of a service with versions counted.
@@ -49,7 +53,15 @@ pub(crate) struct Rule {
 
 /// Judges.
 pub(crate) fn judge(evidence: &Evidence) -> Vec<Rule> {
-    let Evidence { reviews, stores, commands, ratings, details } = evidence;
+    let Evidence { reviews, stores, commands, ratings, details, lasted } = evidence;
+    let erased = |name, Versions { served, calls }: &Versions| {
+        denied(name, &calls.policed, served.iter().map(|served| served.private).sum())
+    };
+    let greedy = |name, Versions { served, calls }: &Versions| {
+        limited(name, &calls.policed, served.iter().map(|served| served.greedy).sum(), *lasted)
+    };
+    let policed = [&reviews.calls, &ratings.calls, &details.calls].map(|calls| calls.policed);
+    let [first, second, third] = policed;
     let thrown = "NotRated, UNKNOWN_METHOD arrive";
     let failed = "NoSuchBook, SERVICE_ERROR arrive";
     vec![
@@ -59,15 +71,20 @@ pub(crate) fn judge(evidence: &Evidence) -> Vec<Rule> {
         errors("APP_ERROR, UNKNOWN_METHOD arrive", ["APP_ERROR", "UNKNOWN_METHOD"], reviews),
         streams(&reviews.calls),
         unrouted("unknown services reach no server", reviews),
+        erased("Erase of reviews is denied", reviews),
+        greedy("greedy on reviews is limited", reviews),
         answers(commands),
         shards(stores, commands),
         contents(stores, commands),
-        refusals(stores, commands),
         wrong_types(stores, commands),
+        denied("FLUSHALL is denied", &commands.policed, flushed(stores)),
+        limited("greedy keys are limited", &commands.policed, hot(stores), *lasted),
         only("jason sees ratings v2 only", &ratings.calls.chosen, "v2"),
         only("others see ratings v1 only", &ratings.calls.others, "v1"),
         same_counts("ratings served what clients got", ratings),
         errors(thrown, ["NotRated", "UNKNOWN_METHOD"], ratings),
+        erased("erase of ratings is denied", ratings),
+        greedy("greedy on ratings is limited", ratings),
         only("canaries see details v2 only", &details.calls.chosen, "v2"),
         only("others see details v1 only", &details.calls.others, "v1"),
         same_counts("details served what clients got", details),
@@ -75,6 +92,9 @@ pub(crate) fn judge(evidence: &Evidence) -> Vec<Rule> {
         oneways(details),
         heartbeats(&details.calls),
         unrouted("unknown interfaces reach no server", details),
+        erased("erase of details is denied", details),
+        greedy("greedy on details is limited", details),
+        others(&[first, commands.policed, second, third]),
         odd(evidence),
     ]
 }
@@ -127,8 +147,9 @@ fn float(n: u64) -> f64 {
 mod tests {
     use super::*;
     use crate::demo::{
-        commands::HITS,
+        commands::{HITS, HOT},
         details::{NO_SUCH_BOOK, SERVICE_ERROR},
+        policed::Policed,
         stores::Item,
     };
 
@@ -148,7 +169,7 @@ mod tests {
 
     /// A run without a fault.
     fn sound() -> Evidence {
-        let mut e = Evidence::default();
+        let mut e = Evidence { lasted: Duration::from_secs(2), ..Evidence::default() };
         versions(&mut e.reviews, [[0, 3010], [1000, 990]], ["APP_ERROR", "UNKNOWN_METHOD"]);
         e.reviews.calls.streams = 7;
         e.reviews.calls.unrouted = 3;
@@ -160,6 +181,14 @@ mod tests {
         e.details.served[1].oneways = 2;
         e.details.calls.pings = 5;
         e.details.calls.pongs = 5;
+        let policed =
+            Policed { private: 4, denied: 4, passed: 30, limited: 70, others: 900, wronged: 0 };
+        for versions in [&mut e.reviews, &mut e.ratings, &mut e.details] {
+            versions.calls.policed = policed;
+            versions.served[0].greedy = 20;
+            versions.served[1].greedy = 10;
+        }
+        e.commands.policed = policed;
         let text = |value: &str| Item::Text(value.to_owned());
         for (key, value) in [("a", "1"), ("b", "2"), (HITS, "9")] {
             let mut store = Content::default();
@@ -170,6 +199,7 @@ mod tests {
                 e.commands.expected.insert(key.to_owned(), text(value));
             }
         }
+        e.stores[2].keys.insert(HOT.to_owned(), text("30"));
         e.commands.hits = 9;
         e.commands.right = [("GET", 1000), ("FLUSHALL", 4)].into();
         e.commands.errors = [("WRONGTYPE".to_owned(), 3), ("NOPERM".to_owned(), 4)].into();
@@ -231,7 +261,7 @@ mod tests {
         );
         assert_eq!(
             broken(|e| _ = e.stores[0].served.insert("FLUSHALL".to_owned(), 1)),
-            ["FLUSHALL reaches no store"]
+            ["FLUSHALL is denied"]
         );
         assert_eq!(
             broken(|e| _ = e.commands.errors.remove("WRONGTYPE")),
@@ -279,6 +309,35 @@ mod tests {
         let odd = "nothing else happened";
         assert_eq!(broken(|e| e.ratings.calls.odd.note(|| "x".to_owned())), [odd]);
         assert_eq!(broken(|e| e.details.calls.odd.note(|| "x".to_owned())), [odd]);
+    }
+
+    #[test]
+    fn each_fault_of_a_policy_breaks_its_rule() {
+        let denied = ["Erase of reviews is denied"];
+        assert_eq!(broken(|e| e.reviews.calls.policed.denied -= 1), denied, "one was not told");
+        assert_eq!(broken(|e| e.reviews.served[1].private = 1), denied, "one was served");
+        assert_eq!(broken(|e| e.commands.policed.denied -= 1), ["FLUSHALL is denied"]);
+        let limited = ["greedy on ratings is limited"];
+        assert_eq!(broken(|e| e.ratings.calls.policed.limited = 0), limited, "nobody was");
+        assert_eq!(broken(|e| e.ratings.served[0].greedy += 1), limited, "served, not told");
+        assert_eq!(
+            broken(|e| {
+                e.ratings.served[0].greedy += 1;
+                e.ratings.calls.policed.passed += 1;
+            }),
+            limited,
+            "one more than 2 s at 10/s and 10 at once"
+        );
+        assert_eq!(
+            broken(|e| {
+                e.commands.policed.passed += 1;
+                e.stores[2].keys.insert(HOT.to_owned(), Item::Text("31".to_owned()));
+            }),
+            ["greedy keys are limited"]
+        );
+        let others = ["nobody else is limited"];
+        assert_eq!(broken(|e| e.details.calls.policed.wronged = 1), others);
+        assert_eq!(broken(|e| e.details.calls.policed.others = 1), others);
     }
 
     #[test]

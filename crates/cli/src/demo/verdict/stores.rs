@@ -5,14 +5,14 @@ use std::collections::HashMap;
 
 use super::{ENOUGH, Rule, at, digits, of, sum};
 use crate::demo::{
-    commands::HITS,
+    commands::{HITS, HOT},
     stores::{Content, Item},
     traffic::Commands,
 };
 
 pub(super) fn answers(commands: &Commands) -> Rule {
     let right = sum(&commands.right);
-    let all = right + commands.odd.count;
+    let all = right + commands.odd.count + commands.policed.wronged;
     Rule {
         name: "every redis answer was the due one",
         expected: of(all, all),
@@ -27,7 +27,7 @@ pub(super) fn shards(stores: &[Content], commands: &Commands) -> Rule {
     let all = distinct.len();
     distinct.sort();
     distinct.dedup();
-    let expected = commands.expected.len() + usize::from(commands.hits > 0);
+    let expected = expected(commands).len();
     let shown: Vec<String> = counts.iter().map(usize::to_string).collect();
     Rule {
         name: "every key lives on one store",
@@ -41,11 +41,7 @@ pub(super) fn shards(stores: &[Content], commands: &Commands) -> Rule {
 }
 
 pub(super) fn contents(stores: &[Content], commands: &Commands) -> Rule {
-    let mut expected: HashMap<&str, Item> =
-        commands.expected.iter().map(|(key, item)| (&**key, item.clone())).collect();
-    if commands.hits > 0 {
-        expected.insert(HITS, Item::Text(commands.hits.to_string()));
-    }
+    let expected = expected(commands);
     let right = stores
         .iter()
         .flat_map(|store| &store.keys)
@@ -64,15 +60,31 @@ pub(super) fn contents(stores: &[Content], commands: &Commands) -> Rule {
     }
 }
 
-pub(super) fn refusals(stores: &[Content], commands: &Commands) -> Rule {
-    let served: u64 = stores.iter().map(|store| at(&store.served, "FLUSHALL")).sum();
-    let refused = commands.right.get("FLUSHALL").copied().unwrap_or(0);
-    Rule {
-        name: "FLUSHALL reaches no store",
-        expected: of(0, refused),
-        seen: of(served, refused),
-        held: served == 0 && refused > 0,
+/// What must be in all stores together.
+fn expected(commands: &Commands) -> HashMap<&str, Item> {
+    let mut all: HashMap<&str, Item> =
+        commands.expected.iter().map(|(key, item)| (&**key, item.clone())).collect();
+    for (key, count) in [(HITS, commands.hits), (HOT, commands.policed.passed)] {
+        if count > 0 {
+            all.insert(key, Item::Text(count.to_string()));
+        }
     }
+    all
+}
+
+/// How often FLUSHALL reached a store.
+pub(super) fn flushed(stores: &[Content]) -> u64 {
+    stores.iter().map(|store| at(&store.served, "FLUSHALL")).sum()
+}
+
+/// How often the key with the limit was incremented.
+pub(super) fn hot(stores: &[Content]) -> u64 {
+    let items = stores.iter().filter_map(|store| store.keys.get(HOT));
+    let counts = items.map(|item| match item {
+        Item::Text(text) => text.parse().unwrap_or(0),
+        Item::List(_) => 0,
+    });
+    counts.sum()
 }
 
 pub(super) fn wrong_types(stores: &[Content], commands: &Commands) -> Rule {
