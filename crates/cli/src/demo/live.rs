@@ -128,29 +128,33 @@ fn ok(series: &SeriesTotals) -> String {
     format!("{share:.1}")
 }
 
-/// What did not end well, by protocol.
+/// What did not end well, by protocol: what policies refused, and the rest by code or outcome.
 fn unhappy(all: &[Totals]) -> Table {
-    let mut table = Table::new(&["PROTOCOL", "NOT OK"]);
+    let mut table = Table::new(&["PROTOCOL", ">DENIED", ">LIMITED", "OTHERWISE NOT OK"]);
     for totals in all {
-        let mut by = BTreeMap::<(Outcome, &str), u64>::new();
+        let (mut denied, mut limited) = (0, 0);
+        let mut rest = BTreeMap::<(Outcome, &str), u64>::new();
         for series in totals.series.values() {
             for ((outcome, _, code), count) in &series.counts {
-                *by.entry((*outcome, code)).or_default() += count;
+                match outcome {
+                    // What found no route has a row of its own.
+                    Outcome::Ok | Outcome::NoRoute => {}
+                    Outcome::Denied => denied += count,
+                    Outcome::Limited => limited += count,
+                    _ => *rest.entry((*outcome, code)).or_default() += count,
+                }
             }
         }
-        // What found no route has a row of its own.
-        let tell = |outcome| !matches!(outcome, Outcome::Ok | Outcome::NoRoute);
-        by.retain(|(outcome, _), count| tell(*outcome) && *count > 0);
-        let shown: Vec<String> = by
-            .iter()
-            .map(|((outcome, code), count)| match *code {
-                // The outcome of an answer's own code would make lines too long for a terminal.
-                "" => format!("{outcome} {}", digits(*count)),
-                code => format!("{code} {}", digits(*count)),
-            })
-            .collect();
-        if !shown.is_empty() {
-            table.row([totals.protocol.to_string(), shown.join(", ")]);
+        rest.retain(|_, count| *count > 0);
+        // With the outcome of each code as well, lines would be too long for a terminal.
+        let shown = rest.iter().map(|((outcome, code), count)| {
+            let name = if code.is_empty() { outcome.as_str() } else { code };
+            format!("{name} {}", digits(*count))
+        });
+        let shown: Vec<String> = shown.collect();
+        if denied + limited > 0 || !shown.is_empty() {
+            let protocol = totals.protocol.to_string();
+            table.row([protocol, digits(denied), digits(limited), shown.join(", ")]);
         }
     }
     table
@@ -173,14 +177,19 @@ mod tests {
         let mut totals = Totals::new("l", "redis");
         let mut series = SeriesTotals::default();
         series.counts.insert((Outcome::Ok, Reason::None, "".into()), 1500);
-        series.counts.insert((Outcome::AppError, Reason::None, "WRONGTYPE".into()), 500);
+        series.counts.insert((Outcome::AppError, Reason::None, "WRONGTYPE".into()), 400);
+        series.counts.insert((Outcome::Denied, Reason::None, "".into()), 40);
+        series.counts.insert((Outcome::Limited, Reason::None, "".into()), 58);
+        series.counts.insert((Outcome::Timeout, Reason::None, "".into()), 2);
         totals.series.insert(("r".into(), "c".into()), series);
         let all = [totals];
         let mut live = Live::new(Style::plain(), true);
         let mut out = Vec::new();
         live.draw(&mut out, "title", &all, Duration::from_secs(2)).expect("a Vec");
         let first = String::from_utf8(std::mem::take(&mut out)).expect("text");
-        for part in ["2 000", "1 000", " 75.0\x1b", " WRONGTYPE 500", "title"] {
+        for part in
+            ["2 000", "1 000", " 75.0\x1b", "  40       58  WRONGTYPE 400, timeout 2", "title"]
+        {
             assert!(first.contains(part), "{part} not in {first}");
         }
         live.draw(&mut out, "title", &all, Duration::from_secs(1)).expect("a Vec");
