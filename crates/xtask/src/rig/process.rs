@@ -1,11 +1,13 @@
 //! Processes that live as long as the value that stands for them, on free loopback ports.
 
 use std::{
+    collections::BTreeSet,
     fs::File,
     io::{self, Read},
     net::{TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
+    sync::Mutex,
     thread,
     time::{Duration, Instant},
 };
@@ -182,10 +184,18 @@ impl Nutcracker {
     }
 }
 
-/// A port that nobody listened on a moment ago.
+/// A port that nobody listened on a moment ago, and that this process was not given before: the
+/// system may give a port that was just closed a second time.
 pub(crate) fn free_port() -> Result<u16, String> {
-    let listener = TcpListener::bind("127.0.0.1:0").map_err(|e| e.to_string())?;
-    Ok(listener.local_addr().map_err(|e| e.to_string())?.port())
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    let mut given = GIVEN.lock().map_err(|e| e.to_string())?;
+    loop {
+        let listener = TcpListener::bind("127.0.0.1:0").map_err(|e| e.to_string())?;
+        let port = listener.local_addr().map_err(|e| e.to_string())?.port();
+        if given.insert(port) {
+            return Ok(port);
+        }
+    }
 }
 
 fn wait_until(
