@@ -15,7 +15,7 @@ use heptad_testkit::sim::{Client, Io, Profile, Script, Sim, seeds};
 
 use crate::{
     common::{Shared, cluster, ms, plan_to, shared, sim, table},
-    policy::{self, Peer, Row},
+    policy::{self, Headers, Peer, Reached, Row, World},
 };
 
 /// What one side of a connection heard.
@@ -445,36 +445,58 @@ fn attachments_are_edited_on_both_ways() {
 pub(crate) const ROW: Row = Row {
     name: "dubbo",
     per: "header.tenant",
+    service: Some("svc"),
     words: |outcome| match outcome {
+        Outcome::Denied => "70",
         Outcome::Limited | Outcome::Overloaded => "100",
         _ => "80",
     },
-    start: |filters| {
+    world: |front| {
         let cluster = cluster("d", 1, Balance::RoundRobin, Links::default());
-        let mut sim = sim::<Dubbo>(plan_to(cluster, Some(ms(1000))).filters(filters), 1);
-        serve(&mut sim, "d:0", Profile::default().latency(policy::FAR));
-        sim
+        let mut sim = sim::<Dubbo>(front.of(plan_to(cluster, Some(ms(1000)))), 1);
+        let server = serve(&mut sim, "d:0", Profile::default().latency(policy::FAR));
+        let reached = |call: &&Request| Reached {
+            method: call.method.clone(),
+            headers: texts(&call.attachments),
+        };
+        let reached = move || server.borrow().calls().iter().map(reached).collect();
+        World { sim, reached: Box::new(reached) }
     },
     connect: |sim| {
         let (client, heard) = client(sim, Profile::default());
-        let heard = move || {
-            let heard = heard.borrow();
-            let replies = heard.messages.iter().filter_map(|(_, message)| match message {
-                Message::Reply(reply) => Some(reply),
-                _ => None,
-            });
-            let mut replies: Vec<_> = replies.collect();
-            replies.sort_by_key(|reply| reply.id);
-            let said = |reply: &&Reply| match &reply.result {
-                Came::Error(status, text) => Err((status.to_string(), text.clone())),
-                _ => Ok(()),
-            };
-            replies.iter().map(said).collect()
+        let also = heard.clone();
+        let said = |reply: &Reply| match &reply.result {
+            Came::Error(status, text) => Err((status.to_string(), text.clone())),
+            _ => Ok(()),
         };
-        Peer { client, heard: Box::new(heard) }
+        let heard = move || replies(&heard.borrow()).into_iter().map(said).collect();
+        let headers = move || {
+            replies(&also.borrow()).into_iter().map(|reply| texts(&reply.attachments)).collect()
+        };
+        Peer { client, heard: Box::new(heard), headers: Some(Box::new(headers)) }
     },
     request: |call| {
         let tenant = [("tenant", call.tenant)];
         wire::request(call.id.into(), "svc", "", call.method, TEXT, &["x".into()], &tenant)
     },
+    oneway: Some(|call| {
+        let tenant = [("tenant", call.tenant)];
+        wire::oneway(call.id.into(), "svc", "", call.method, TEXT, &["x".into()], &tenant)
+    }),
 };
+
+/// All replies, in the order of their requests.
+fn replies(heard: &Heard) -> Vec<&Reply> {
+    let replies = heard.messages.iter().filter_map(|(_, message)| match message {
+        Message::Reply(reply) => Some(reply),
+        _ => None,
+    });
+    let mut replies: Vec<_> = replies.collect();
+    replies.sort_by_key(|reply| reply.id);
+    replies
+}
+
+fn texts(attachments: &[(String, Value)]) -> Headers {
+    let text = |(name, value): &(String, Value)| Some((name.clone(), value.text()?.to_owned()));
+    attachments.iter().filter_map(text).collect()
+}

@@ -7,6 +7,7 @@ mod filters;
 mod limits;
 mod mirror;
 mod narrow;
+mod passage;
 mod policy;
 mod redis;
 mod rpc;

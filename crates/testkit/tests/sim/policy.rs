@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 
 use awesomerpc::{AwesomeRpc, wire::Message};
 use heptad_cluster::Balance;
-use heptad_core::{Filter, Kind, Options, Outcome, Reason};
-use heptad_engine::Links;
+use heptad_core::{Filter, HeaderEdit, Kind, Options, Outcome, Reason};
+use heptad_engine::{Links, Plan};
 use heptad_filters::{
     InjectFault, InjectFaultOptions, LimitConcurrency, LimitConcurrencyOptions, LimitRate,
     LimitRateOptions,
@@ -33,10 +33,15 @@ pub(crate) struct Call<'a> {
 /// the text.
 pub(crate) type Said = Result<(), (String, String)>;
 
+/// Names and values.
+pub(crate) type Headers = Vec<(String, String)>;
+
 /// A client, and what it has heard so far, in the order of its requests.
 pub(crate) struct Peer {
     pub(crate) client: Client,
     pub(crate) heard: Box<dyn Fn() -> Vec<Said>>,
+    /// The headers of the same replies, where replies have any.
+    pub(crate) headers: Option<Box<dyn Fn() -> Vec<Headers>>>,
 }
 
 impl Peer {
@@ -45,17 +50,59 @@ impl Peer {
     }
 }
 
+/// What stands before the endpoint.
+#[derive(Default)]
+pub(crate) struct Front {
+    pub(crate) filters: Vec<Arc<dyn Filter>>,
+    pub(crate) request: Vec<HeaderEdit>,
+    pub(crate) reply: Vec<HeaderEdit>,
+}
+
+impl Front {
+    /// The plan, which has one route, with these in front.
+    pub(crate) fn of(self, mut plan: Plan) -> Plan {
+        for route in &mut plan.routes {
+            route.request_headers = self.request.as_slice().into();
+            route.reply_headers = self.reply.as_slice().into();
+        }
+        plan.filters(self.filters)
+    }
+}
+
+/// A request as it reached the endpoint.
+#[derive(Clone, Debug)]
+pub(crate) struct Reached {
+    pub(crate) method: String,
+    pub(crate) headers: Headers,
+}
+
+/// A simulation, and what has reached its endpoint so far.
+pub(crate) struct World {
+    pub(crate) sim: Sim,
+    pub(crate) reached: Box<dyn Fn() -> Vec<Reached>>,
+}
+
+impl World {
+    pub(crate) fn methods(&self) -> Vec<String> {
+        (self.reached)().into_iter().map(|reached| reached.method).collect()
+    }
+}
+
 /// A protocol.
 pub(crate) struct Row {
     pub(crate) name: &'static str,
     /// The attribute with the tenant's name.
     pub(crate) per: &'static str,
+    /// What it calls its service, if it has any.
+    pub(crate) service: Option<&'static str>,
     /// How it says these outcomes.
     pub(crate) words: fn(Outcome) -> &'static str,
-    /// A simulation with one endpoint, some milliseconds away, behind these filters.
-    pub(crate) start: fn(Vec<Arc<dyn Filter>>) -> Sim,
+    /// A simulation with one endpoint, some milliseconds away.
+    pub(crate) world: fn(Front) -> World,
     pub(crate) connect: fn(&mut Sim) -> Peer,
     pub(crate) request: fn(&Call<'_>) -> Vec<u8>,
+    /// The same without a reply, if there is such a thing.
+    pub(crate) oneway: Option<fn(&Call<'_>) -> Vec<u8>>,
 }
 
 /// Every protocol there is.
@@ -65,16 +112,21 @@ pub(crate) const ROWS: [Row; 4] = [
     Row {
         name: "awesomerpc",
         per: "header.tenant",
+        service: Some("svc"),
         words: |outcome| match outcome {
+            Outcome::Denied => "DENIED",
             Outcome::Limited => "LIMITED",
             Outcome::Overloaded => "OVERLOADED",
             _ => "UNAVAILABLE",
         },
-        start: |filters| {
+        world: |front| {
             let cluster = cluster("a", 1, Balance::RoundRobin, Links::default());
-            let mut sim = sim::<AwesomeRpc>(plan_to(cluster, Some(ms(1000))).filters(filters), 1);
-            serve(&mut sim, "a:0", Profile::default().latency(FAR), ms(0));
-            sim
+            let mut sim = sim::<AwesomeRpc>(front.of(plan_to(cluster, Some(ms(1000)))), 1);
+            let server = serve(&mut sim, "a:0", Profile::default().latency(FAR), ms(0));
+            let reached =
+                |m: &Message| Reached { method: m.method.clone(), headers: m.headers.clone() };
+            let reached = move || server.borrow().seen.iter().map(reached).collect();
+            World { sim, reached: Box::new(reached) }
         },
         connect: |sim| {
             let (client, got) = rpc_client(sim, Profile::default());
@@ -88,21 +140,34 @@ pub(crate) const ROWS: [Row; 4] = [
                 };
                 replies.iter().filter(|m| m.kind == Kind::Reply).map(said).collect()
             };
-            Peer { client, heard: Box::new(heard) }
+            // Its replies have no headers.
+            Peer { client, heard: Box::new(heard), headers: None }
         },
         request: |call| {
             let request = Message::request(call.id, "svc", call.method);
             request.header("tenant", call.tenant).to_bytes()
         },
+        oneway: Some(|call| {
+            Message::oneway("svc", call.method).header("tenant", call.tenant).to_bytes()
+        }),
     },
     Row {
         name: "redis",
         per: "key",
-        words: |_| "ERR heptad",
-        start: |filters| {
-            let mut sim = sim::<Redis>(redis::plan(1, 1000).filters(filters), 1);
-            redis::store(&mut sim, "r:0", Profile::default().latency(FAR));
-            sim
+        service: None,
+        words: |outcome| match outcome {
+            Outcome::Denied => "NOPERM heptad",
+            _ => "ERR heptad",
+        },
+        world: |front| {
+            let mut sim = sim::<Redis>(front.of(redis::plan(1, 1000)), 1);
+            let store = redis::store(&mut sim, "r:0", Profile::default().latency(FAR));
+            let reached = |(_, words): &(usize, Vec<String>)| Reached {
+                method: words[0].clone(),
+                headers: Vec::new(),
+            };
+            let reached = move || store.borrow().seen.iter().map(reached).collect();
+            World { sim, reached: Box::new(reached) }
         },
         connect: |sim| {
             let (client, got) = redis::connect(sim, Profile::default());
@@ -114,9 +179,10 @@ pub(crate) const ROWS: [Row; 4] = [
                 _ => Ok(()),
             };
             let heard = move || got.borrow().values.iter().map(said).collect();
-            Peer { client, heard: Box::new(heard) }
+            Peer { client, heard: Box::new(heard), headers: None }
         },
         request: |call| line(&format!("{} {}", call.method, call.tenant)),
+        oneway: None,
     },
 ];
 
@@ -124,28 +190,32 @@ pub(crate) const ROWS: [Row; 4] = [
 pub(crate) const FAR: Duration = Duration::from_millis(5);
 
 /// Longer than any request takes that nobody delays.
-const SOON: u64 = 40;
+pub(crate) const SOON: u64 = 40;
 
 impl Row {
+    fn start(&self, filters: Vec<Arc<dyn Filter>>) -> Sim {
+        (self.world)(Front { filters, ..Front::default() }).sim
+    }
+
     pub(crate) fn send(&self, sim: &mut Sim, peer: &Peer, call: &Call<'_>) {
         sim.send(peer.client, &(self.request)(call));
     }
 
     /// What a client is told that is refused.
-    fn refused(&self, outcome: Outcome, text: &str) -> Said {
+    pub(crate) fn refused(&self, outcome: Outcome, text: &str) -> Said {
         Err(((self.words)(outcome).to_owned(), text.to_owned()))
     }
 
     /// Options in which `PER` is the attribute with the tenant's name.
-    fn options<O: Options>(&self, json: &str) -> O {
+    pub(crate) fn options<O: Options>(&self, json: &str) -> O {
         serde_json::from_str(&json.replace("PER", self.per)).expect(json)
     }
 
-    fn limit_rate(&self, json: &str) -> Arc<dyn Filter> {
+    pub(crate) fn limit_rate(&self, json: &str) -> Arc<dyn Filter> {
         Arc::new(LimitRate::new(&self.options::<LimitRateOptions>(json)).expect(json))
     }
 
-    fn limit_concurrency(&self, json: &str) -> Arc<dyn Filter> {
+    pub(crate) fn limit_concurrency(&self, json: &str) -> Arc<dyn Filter> {
         let options: LimitConcurrencyOptions = self.options(json);
         Arc::new(LimitConcurrency::new(&options).expect(json))
     }
@@ -155,11 +225,11 @@ impl Row {
     }
 }
 
-fn get(id: u32, tenant: &str) -> Call<'_> {
+pub(crate) fn get(id: u32, tenant: &str) -> Call<'_> {
     Call { id, method: "GET", tenant }
 }
 
-fn counted(filter: &Arc<dyn Filter>) -> Vec<(String, u64)> {
+pub(crate) fn counted(filter: &Arc<dyn Filter>) -> Vec<(String, u64)> {
     let mut all = Vec::new();
     filter.counters(&mut |name, n| all.push((name.to_owned(), n)));
     all
@@ -175,7 +245,7 @@ fn a_rate_is_kept_for_each_tenant() {
         let filter = row.limit_rate(
             r#"{"rate": "10/s", "burst": 2, "per": "PER", "match": {"method": "GET"}}"#,
         );
-        let mut sim = (row.start)(vec![filter.clone()]);
+        let mut sim = row.start(vec![filter.clone()]);
         let (one, two) = ((row.connect)(&mut sim), (row.connect)(&mut sim));
         for id in 1..=3 {
             row.send(&mut sim, &one, &get(id, "acme"));
@@ -205,7 +275,7 @@ fn a_rate_is_kept_over_all_workers() {
     for row in &ROWS {
         let filter = row.limit_rate(r#"{"rate": "1/s", "burst": 30}"#);
         // Two engines are two workers.
-        let mut sims = [0, 1].map(|_| (row.start)(vec![filter.clone()]));
+        let mut sims = [0, 1].map(|_| row.start(vec![filter.clone()]));
         let mut passed = [0, 0];
         for (sim, passed) in sims.iter_mut().zip(&mut passed) {
             let peer = (row.connect)(sim);
@@ -224,7 +294,7 @@ fn a_rate_is_kept_over_all_workers() {
 fn no_more_than_so_many_are_in_flight() {
     for row in &ROWS {
         let filter = row.limit_concurrency(r#"{"max": 2, "per": "PER"}"#);
-        let mut sim = (row.start)(vec![filter.clone()]);
+        let mut sim = row.start(vec![filter.clone()]);
         let (one, two) = ((row.connect)(&mut sim), (row.connect)(&mut sim));
         for id in 1..=3 {
             row.send(&mut sim, &one, &get(id, "acme"));
@@ -256,7 +326,7 @@ fn no_more_than_so_many_are_in_flight() {
 fn what_times_out_makes_room() {
     for row in &ROWS {
         let filter = row.limit_concurrency(r#"{"max": 1, "per": "route"}"#);
-        let mut sim = (row.start)(vec![filter.clone()]);
+        let mut sim = row.start(vec![filter.clone()]);
         let address = sim.machine().endpoints()[0].address.clone();
         sim.set_deaf(&address, true);
         let (one, two) = ((row.connect)(&mut sim), (row.connect)(&mut sim));
@@ -285,7 +355,7 @@ fn faults_are_injected_where_they_are_meant() {
         let both =
             row.inject_fault(r#"{"match": {"PER": "both"}, "delay": "200ms", "refuse": {}}"#);
         let never = row.inject_fault(r#"{"percent": 0, "refuse": {}}"#);
-        let mut sim = (row.start)(vec![delayed, refused, both, never]);
+        let mut sim = row.start(vec![delayed, refused, both, never]);
         let peers = [0; 4].map(|_| (row.connect)(&mut sim));
         for (peer, tenant) in peers.iter().zip(["acme", "zeta", "both", "none"]) {
             row.send(&mut sim, peer, &get(1, tenant));
@@ -311,7 +381,7 @@ fn a_delay_ends_with_the_time_that_the_route_allows() {
     for row in &ROWS {
         let filter = row.inject_fault(r#"{"delay": "10s"}"#);
         let limit = row.limit_concurrency(r#"{"max": 1}"#);
-        let mut sim = (row.start)(vec![limit, filter]);
+        let mut sim = row.start(vec![limit, filter]);
         let peer = (row.connect)(&mut sim);
         row.send(&mut sim, &peer, &get(1, "acme"));
         sim.run(ms(1100));

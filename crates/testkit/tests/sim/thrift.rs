@@ -11,7 +11,7 @@ use heptad_thrift::{ServerProtocol, ServerTransport, Thrift, ThriftOptions, Thri
 
 use crate::{
     common::*,
-    policy::{self, Peer, Row},
+    policy::{self, Peer, Reached, Row, World},
 };
 
 /// A dialect of the model clients and servers.
@@ -646,16 +646,25 @@ const STRICT_HEADER: Dialect = Dialect { wire: Wire::Header, compact: false };
 pub(crate) const ROW: Row = Row {
     name: "thrift",
     per: "header.tenant",
+    service: Some("svc"),
     // An internal error, whatever is behind it: Thrift has no words for these.
     words: |_| "6",
-    start: |filters| {
+    world: |front| {
         let cluster = plan(Links::default().share(Some(true)));
-        let mut sim = sim::<Thrift>(plan_to(cluster, Some(ms(1000))).filters(filters), 1);
-        serve(&mut sim, STRICT_HEADER, Profile::default().latency(policy::FAR), ms(0), true);
-        sim
+        let mut sim = sim::<Thrift>(front.of(plan_to(cluster, Some(ms(1000)))), 1);
+        let far = Profile::default().latency(policy::FAR);
+        let server = serve(&mut sim, STRICT_HEADER, far, ms(0), true);
+        let reached = |m: &Msg| Reached {
+            method: m.name.strip_prefix("svc:").expect("the service").to_owned(),
+            headers: m.headers.clone(),
+        };
+        let reached = move || server.borrow().calls.iter().map(reached).collect();
+        World { sim, reached: Box::new(reached) }
     },
     connect: |sim| {
         let (client, got) = client(sim, STRICT_HEADER, Profile::default());
+        let also = got.clone();
+        let headers = move || also.borrow().replies.iter().map(|m| m.headers.clone()).collect();
         let heard = move || {
             let got = got.borrow();
             let said = |m: &Msg| match m.kind {
@@ -667,11 +676,14 @@ pub(crate) const ROW: Row = Row {
             };
             got.replies.iter().map(said).collect()
         };
-        Peer { client, heard: Box::new(heard) }
+        Peer { client, heard: Box::new(heard), headers: Some(Box::new(headers)) }
     },
-    request: |asked| {
-        let mut m = call(asked.id, &format!("svc:{}", asked.method), "x");
-        m.headers.push(("tenant".to_owned(), asked.tenant.to_owned()));
-        STRICT_HEADER.encode(&m)
-    },
+    request: |asked| STRICT_HEADER.encode(&asked_for(asked)),
+    oneway: Some(|asked| STRICT_HEADER.encode(&Msg { kind: ONEWAY, ..asked_for(asked) })),
 };
+
+fn asked_for(asked: &policy::Call<'_>) -> Msg {
+    let mut m = call(asked.id, &format!("svc:{}", asked.method), "x");
+    m.headers.push(("tenant".to_owned(), asked.tenant.to_owned()));
+    m
+}
