@@ -15,6 +15,7 @@ use std::{
 
 use awesomerpc::{AwesomeRpc, wire::Message};
 use heptad::{Heptad, Registry, Running, StartError};
+use heptad_dubbo::wire;
 use opentelemetry_proto::tonic::{
     collector::trace::v1::ExportTraceServiceRequest,
     common::v1::{KeyValue, any_value::Value},
@@ -430,6 +431,93 @@ fn a_collector_decodes_the_span_of_every_sampled_request() {
     for span in [one, two] {
         let (from, to) = (span.start_time_unix_nano, span.end_time_unix_nano);
         assert!(before - slack <= from && from <= to && to <= after + slack, "{from} {to}");
+    }
+}
+
+/// A server that takes what comes in one piece for a request, and what it was sent.
+fn raw_server(reply: fn(&[u8]) -> Option<Vec<u8>>) -> (SocketAddr, Receiver<Vec<u8>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("bound");
+    let (send, seen) = channel();
+    thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            let mut buf = Vec::new();
+            let mut some = [0; 4096];
+            while let Ok(n @ 1..) = stream.read(&mut some) {
+                buf.extend_from_slice(&some[..n]);
+                if let Some(reply) = reply(&buf) {
+                    let _ = send.send(std::mem::take(&mut buf));
+                    let _ = stream.write_all(&reply);
+                }
+            }
+        }
+    });
+    (address, seen)
+}
+
+/// A call of the binary protocol in a THeader with this info header.
+fn thrift_call(name: &str, value: &str) -> Vec<u8> {
+    let mut head = vec![0, 0, 1, 1];
+    for text in [name, value] {
+        head.push(text.len() as u8);
+        head.extend_from_slice(text.as_bytes());
+    }
+    head.resize(head.len().next_multiple_of(4), 0);
+    let mut frame = vec![0x0f, 0xff, 0, 0, 0, 0, 0, 7, 0, (head.len() / 4) as u8];
+    frame.extend_from_slice(&head);
+    frame.extend_from_slice(b"\x80\x01\x00\x01\x00\x00\x00\x08Cart:get\x00\x00\x00\x07\x00");
+    [&(frame.len() as u32).to_be_bytes()[..], &frame].concat()
+}
+
+/// The call itself as its reply, once all of it is there.
+fn thrift_reply(call: &[u8]) -> Option<Vec<u8>> {
+    let len = u32::from_be_bytes(*call.first_chunk()?) as usize;
+    let mut reply = call.get(..4 + len)?.to_vec();
+    let kind = reply.windows(4).position(|four| four == [0x80, 1, 0, 1]).expect("a call") + 3;
+    reply[kind] = 2;
+    Some(reply)
+}
+
+fn dubbo_reply(call: &[u8]) -> Option<Vec<u8>> {
+    let (request, _) = wire::read_request(call).expect("Dubbo")?;
+    Some(wire::reply(request.id, Ok("done".into())))
+}
+
+#[test]
+fn traces_go_on_through_info_headers_and_attachments() {
+    let sampled = format!("00-{TRACE}-{PARENT}-01");
+    let thrift = thrift_call("traceparent", &sampled);
+    let attachments = [("traceparent", &*sampled)];
+    let dubbo = wire::request(7, "Cart", "", "get", "", &[], &attachments);
+    type Reply = fn(&[u8]) -> Option<Vec<u8>>;
+    // What stands before a value of 55 bytes is the protocol's.
+    for (codec, call, reply, before) in [
+        ("thrift", thrift, thrift_reply as Reply, &b"\x0btraceparent\x37"[..]),
+        ("dubbo", dubbo, dubbo_reply, b"\x0btraceparent\x30\x37"),
+    ] {
+        let (to, seen) = raw_server(reply);
+        let (otlp, sent) = collector(&[]);
+        let filter = format!("{{ trace: {{ otlp: 'http://{otlp}' }} }}");
+        let text = config(&[&filter], to).replace("awesomerpc", codec);
+        let running = start(&text).expect("it starts");
+        let mut client = Client::connect(&running, 0).0;
+        client.write_all(&call).expect("the router reads");
+        let seen = seen.recv_timeout(PATIENCE).expect("a request");
+        assert!(client.read(&mut [0; 256]).expect("the router answers") > 0);
+        drop(client);
+        stop(&running);
+
+        let (_, request) = sent.recv_timeout(PATIENCE).expect("spans");
+        let span = &request.resource_spans[0].scope_spans[0].spans[0];
+        assert_eq!((hex(&span.trace_id), hex(&span.parent_span_id)), (TRACE.into(), PARENT.into()));
+        assert_eq!(&*span.name, "Cart/get", "{codec}");
+        let attributes = texts(&span.attributes);
+        assert_eq!((&*attributes["rpc.system"], &*attributes["heptad.outcome"]), (codec, "ok"));
+        // The server has this span as its parent, and no other.
+        let told = format!("00-{TRACE}-{}-01", hex(&span.span_id));
+        let header = [before, told.as_bytes()].concat();
+        let count = |part: &[u8]| seen.windows(part.len()).filter(|some| *some == part).count();
+        assert_eq!((count(&header), count(b"traceparent")), (1, 1), "{}", seen.escape_ascii());
     }
 }
 
