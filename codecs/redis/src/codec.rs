@@ -52,6 +52,7 @@ impl Redis {
 
 impl Codec for Redis {
     const NAME: &'static str = "redis";
+    const HEADERS: bool = false;
 
     type Options = RedisOptions;
     type Upstream = RedisUpstream;

@@ -19,6 +19,10 @@ pub trait Codec: Clone + Send + Sync + Sized + 'static {
     /// The name in configuration, metrics and logs: lower case, one word.
     const NAME: &'static str;
 
+    /// Whether requests can have headers at all. Unless told: yes. Where they cannot, filters'
+    /// edits are dropped at once, and filters are told so that they need not make any.
+    const HEADERS: bool = true;
+
     /// Options of a listener's `codec:` entry; [`NoOptions`](crate::NoOptions) if there are none.
     type Options: Options;
     /// Options of a cluster, under the codec's name (credentials, database, dialect).

@@ -215,11 +215,11 @@ impl FeedWriter {
         }
         self.ring.put(self.head, record.len() as u64);
         let (words, rest) = record.as_chunks::<8>();
-        let mut at = self.head;
-        for word in words {
-            at = at.wrapping_add(1);
-            self.ring.put(at, u64::from_le_bytes(*word));
+        let (front, back) = self.ring.span(self.head.wrapping_add(1), words.len());
+        for (cell, word) in front.iter().chain(back).zip(words) {
+            cell.store(u64::from_le_bytes(*word), Ordering::Relaxed);
         }
+        let at = self.head.wrapping_add(words.len());
         if !rest.is_empty() {
             let mut word = [0; 8];
             for (to, from) in word.iter_mut().zip(rest) {
@@ -286,6 +286,14 @@ impl Ring {
         self.words.get(at & (self.words.len() - 1))
     }
 
+    /// So many words from there on: up to the end of the ring, and from its beginning.
+    fn span(&self, at: usize, len: usize) -> (&[AtomicU64], &[AtomicU64]) {
+        let start = at & (self.words.len() - 1);
+        let front = len.min(self.words.len() - start);
+        let back = self.words.get(..len - front).unwrap_or_default();
+        (self.words.get(start..start + front).unwrap_or_default(), back)
+    }
+
     fn put(&self, at: usize, word: u64) {
         if let Some(cell) = self.word(at) {
             cell.store(word, Ordering::Relaxed);
@@ -302,10 +310,10 @@ impl Ring {
         while tail != head {
             let len = usize::try_from(self.take(tail)).unwrap_or(0);
             let words = len.div_ceil(8);
-            scratch.clear();
-            for at in 0..words {
-                let word = self.take(tail.wrapping_add(at + 1));
-                scratch.extend_from_slice(&word.to_le_bytes());
+            scratch.resize(words * 8, 0);
+            let (front, back) = self.span(tail.wrapping_add(1), words);
+            for (to, cell) in scratch.as_chunks_mut().0.iter_mut().zip(front.iter().chain(back)) {
+                *to = cell.load(Ordering::Relaxed).to_le_bytes();
             }
             scratch.truncate(len);
             tail = tail.wrapping_add(words + 1);

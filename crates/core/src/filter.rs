@@ -85,6 +85,12 @@ pub trait Request: Attributes {
     /// than those (a script, say); not the same as a request without keys.
     fn keys(&mut self, each: &mut dyn FnMut(&[u8])) -> Result<(), Unknown>;
 
+    /// Whether the protocol has headers: if not, none is ever found and no edit does anything.
+    /// Unless told: yes.
+    fn headers(&self) -> bool {
+        true
+    }
+
     /// Changes a header of the request as it is sent, after the route's own edits. Protocols
     /// without headers ignore it. Costs an allocation.
     fn edit(&mut self, edit: HeaderEdit);

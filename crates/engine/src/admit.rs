@@ -262,43 +262,46 @@ impl<C: Codec> Engine<C> {
         let Some(x) = self.exchanges.get_mut(key) else {
             return false;
         };
-        let chain = x.chain as usize;
-        let count = self.chains.get(chain).map_or(0, |c| c.workers.len());
+        let workers = self.chains.get_mut(x.chain as usize).map(|chain| &mut *chain.workers);
+        let workers = workers.unwrap_or_default();
         if from == 0 {
             x.scratch.clear();
-            x.scratch.resize(count, 0);
+            x.scratch.resize(workers.len(), 0);
         }
-        for at in from..count {
-            let Some(x) = self.exchanges.get_mut(key) else {
-                return false;
-            };
+        if from >= workers.len() {
+            return true;
+        }
+        let Some(session) = self.sessions.get(x.session.0) else {
+            return false;
+        };
+        let Stats { series, unknown_attributes, .. } = &mut self.stats;
+        let mut view = View {
+            codec: &self.codec,
+            session,
+            plan: &self.plan,
+            meta: &x.meta,
+            tag: x.tag,
+            frame,
+            place: series.get(x.series as usize).map(|s| (&*s.route, &*s.cluster)),
+            scratch: &mut self.scratch,
+            unknown: unknown_attributes,
+            edits: &mut x.edits,
+        };
+        // Passing is by far the most frequent, and needs nothing of the engine.
+        let mut decided = None;
+        for (at, (worker, scratch)) in workers.iter_mut().zip(&mut x.scratch).enumerate().skip(from)
+        {
             x.filtered = at + 1;
-            let Some(session) = self.sessions.get(x.session.0) else {
-                return false;
-            };
-            let Stats { series, unknown_attributes, .. } = &mut self.stats;
-            let mut view = View {
-                codec: &self.codec,
-                session,
-                plan: &self.plan,
-                meta: &x.meta,
-                tag: x.tag,
-                frame,
-                place: series.get(x.series as usize).map(|s| (&*s.route, &*s.cluster)),
-                scratch: &mut self.scratch,
-                unknown: unknown_attributes,
-                edits: &mut x.edits,
-            };
-            let worker = self.chains.get_mut(chain).and_then(|c| c.workers.get_mut(at));
-            let (Some(worker), Some(scratch)) = (worker, x.scratch.get_mut(at)) else {
-                return false;
-            };
             let verdict = worker.request(now, &mut view, scratch);
-            if !self.obey(now, key, at, verdict, frame) {
-                return false;
+            if !matches!(verdict, Verdict::Pass) {
+                decided = Some((at, verdict));
+                break;
             }
         }
-        true
+        match decided {
+            Some((at, verdict)) => self.obey(now, key, at, verdict, frame),
+            None => true,
+        }
     }
 
     /// Does what a filter decided; whether the next one is asked.

@@ -56,8 +56,14 @@ impl<C: Codec> Request for View<'_, C> {
         found
     }
 
+    fn headers(&self) -> bool {
+        C::HEADERS
+    }
+
     fn edit(&mut self, edit: HeaderEdit) {
-        self.edits.push(edit);
+        if C::HEADERS {
+            self.edits.push(edit);
+        }
     }
 }
 

@@ -14,6 +14,9 @@ use crate::record::{
 /// Fields that a line may have at most.
 const MAX_FIELDS: usize = 64;
 
+/// Attributes that nearly every format has at most.
+const FEW_FIELDS: usize = 12;
+
 /// What a line of JSON has if nothing else is asked for.
 const STANDARD: [&str; 19] = [
     "time",
@@ -65,7 +68,8 @@ pub(crate) struct Format {
 
 #[derive(Clone, Debug)]
 enum Shape {
-    /// Fields with what stands before each: a comma, its name, a colon.
+    /// Fields with what stands before each: a comma (the first one's becomes a brace), its name, a
+    /// colon.
     Json(Vec<(Vec<u8>, Field)>),
     /// Fields with the text before each, whether that leaves them between quotes, and the text
     /// after the last.
@@ -95,7 +99,7 @@ impl Format {
             if fields.iter().any(|(_, known)| *known == field) {
                 return Err(wrong(format!("{name} is there twice")));
             }
-            let mut before = b"\"".to_vec();
+            let mut before = b",\"".to_vec();
             json_text(&mut before, name.as_bytes());
             before.extend_from_slice(b"\":");
             fields.push((before, field));
@@ -155,15 +159,11 @@ impl Format {
     fn line(&self, seen: &[Seen<'_>], end: &Ended<'_>, wall: Wall, out: &mut Vec<u8>) {
         match &self.shape {
             Shape::Json(fields) => {
-                out.push(b'{');
-                let mut comma = false;
+                let start = out.len();
                 for (before, field) in fields {
                     let value = field.value(seen, end);
                     if value == Some(Seen::Absent) {
                         continue;
-                    }
-                    if std::mem::replace(&mut comma, true) {
-                        out.push(b',');
                     }
                     out.extend_from_slice(before);
                     match value {
@@ -175,6 +175,10 @@ impl Format {
                         }
                         None => field.moment(end, wall, out),
                     }
+                }
+                match out.get_mut(start) {
+                    Some(comma) => *comma = b'{',
+                    None => out.push(b'{'),
                 }
                 out.push(b'}');
             }
@@ -195,8 +199,19 @@ impl Format {
 
 impl Render for Format {
     fn record(&self, record: &[u8], wall: Wall, out: &mut Vec<u8>) {
+        // Most formats have few, and room that is not used must be filled, too.
+        if self.attrs.len() <= FEW_FIELDS {
+            self.read::<FEW_FIELDS>(record, wall, out);
+        } else {
+            self.read::<MAX_FIELDS>(record, wall, out);
+        }
+    }
+}
+
+impl Format {
+    fn read<const N: usize>(&self, record: &[u8], wall: Wall, out: &mut Vec<u8>) {
         let mut reader = Reader(record);
-        let mut seen = [Seen::Absent; MAX_FIELDS];
+        let mut seen = [Seen::Absent; N];
         for (slot, _) in seen.iter_mut().zip(&self.attrs) {
             *slot = reader.value();
         }

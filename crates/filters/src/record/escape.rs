@@ -29,8 +29,36 @@ const PLAIN: [bool; 256] = {
     plain
 };
 
+/// Whether eight bytes are plain, all at once: a byte is below another where the difference
+/// borrows, and equal to it where they differ by nothing.
+const fn plain_word(word: [u8; 8]) -> bool {
+    const ONES: u64 = u64::from_le_bytes([1; 8]);
+    const HIGH: u64 = ONES << 7;
+    const fn zero(word: u64) -> u64 {
+        word.wrapping_sub(ONES) & !word
+    }
+    let word = u64::from_le_bytes(word);
+    let low = word.wrapping_sub(ONES * 0x21) & !word;
+    let quote = zero(word ^ (ONES * b'"' as u64));
+    let backslash = zero(word ^ (ONES * b'\\' as u64));
+    let delete = zero(word ^ (ONES * 0x7f));
+    (word | low | quote | backslash | delete) & HIGH == 0
+}
+
+fn all_plain(bytes: &[u8]) -> bool {
+    match bytes.last_chunk::<8>() {
+        // The last eight may have been seen already, which is cheaper than one by one.
+        Some(last) => plain_word(*last) && bytes.as_chunks().0.iter().all(|w| plain_word(*w)),
+        None => bytes.iter().all(|byte| PLAIN[usize::from(*byte)]),
+    }
+}
+
 /// Appends the plain bytes at the front at once; what is left.
 fn put_plain<'a>(out: &mut Vec<u8>, bytes: &'a [u8]) -> &'a [u8] {
+    if all_plain(bytes) {
+        out.extend_from_slice(bytes);
+        return &[];
+    }
     let plain = bytes.iter().take_while(|byte| PLAIN[usize::from(**byte)]).count();
     let (plain, rest) = bytes.split_at(plain);
     out.extend_from_slice(plain);
@@ -154,6 +182,24 @@ mod tests {
         let mut out = Vec::new();
         write(&mut out);
         String::from_utf8(out).expect("text, whatever went in")
+    }
+
+    #[test]
+    fn plain_by_eight_is_plain_one_by_one() {
+        for at in 0..8 {
+            for byte in 0..=u8::MAX {
+                for around in [b'a', b'!', b'~', b'#', b'[', b']'] {
+                    let mut word = [around; 8];
+                    word[at] = byte;
+                    assert_eq!(plain_word(word), PLAIN[usize::from(byte)], "{word:?}");
+                    for len in 8..24 {
+                        let mut long = vec![around; len];
+                        long[len - 1 - at] = byte;
+                        assert_eq!(all_plain(&long), PLAIN[usize::from(byte)], "{long:?}");
+                    }
+                }
+            }
+        }
     }
 
     const NASTY: &[&[u8]] = &[

@@ -78,10 +78,11 @@ pub(crate) fn put_value(out: &mut Vec<u8>, found: Result<Option<Value<'_>>, Unkn
 }
 
 fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
-    let kept = cut(bytes);
-    out.push(if kept.len() < bytes.len() { CUT } else { BYTES });
+    let kept = if bytes.len() <= MAX_VALUE { bytes } else { cut(bytes) };
+    let kind = if kept.len() < bytes.len() { CUT } else { BYTES };
     // At most MAX_VALUE.
-    out.extend_from_slice(&(kept.len() as u16).to_le_bytes());
+    let [low, high] = (kept.len() as u16).to_le_bytes();
+    out.extend_from_slice(&[kind, low, high]);
     out.extend_from_slice(kept);
 }
 
@@ -100,12 +101,15 @@ fn cut(bytes: &[u8]) -> &[u8] {
 
 /// Appends the end.
 pub(crate) fn put_end(out: &mut Vec<u8>, now: Time, end: &End<'_>) {
-    for number in [end.started.as_nanos(), now.as_nanos(), end.request_bytes, end.reply_bytes] {
-        out.extend_from_slice(&number.to_le_bytes());
+    let mut fixed = [0; 38];
+    let numbers = [end.started.as_nanos(), now.as_nanos(), end.request_bytes, end.reply_bytes];
+    for (to, number) in fixed.as_chunks_mut::<8>().0.iter_mut().zip(numbers) {
+        *to = number.to_le_bytes();
     }
-    out.extend_from_slice(&end.attempts.to_le_bytes());
+    fixed[32..36].copy_from_slice(&end.attempts.to_le_bytes());
     // Both lists have fewer than 256 words.
-    out.extend_from_slice(&[end.outcome as u8, end.reason as u8]);
+    fixed[36..].copy_from_slice(&[end.outcome as u8, end.reason as u8]);
+    out.extend_from_slice(&fixed);
     for text in [end.code, end.route, end.cluster, end.endpoint] {
         put_bytes(out, text.as_bytes());
     }

@@ -9,18 +9,25 @@ pub(crate) fn put_moment(out: &mut Vec<u8>, nanos: u64) {
     let (days, second) = (seconds / 86_400, seconds % 86_400);
     let (year, month, day) = date(days);
     let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-    for (number, width, after) in [
-        (year, 4, b'-'),
-        (month, 2, b'-'),
-        (day, 2, b'T'),
-        (hour, 2, b':'),
-        (minute, 2, b':'),
-        (second, 2, b'.'),
-        (micros, 6, b'Z'),
-    ] {
-        put_digits(out, number, width);
-        out.push(after);
-    }
+    let mut text = *b"0000-00-00T00:00:00.000000Z";
+    let ([y0, y1], [y2, y3]) = (pair(year / 100), pair(year));
+    let ([m0, m1], [d0, d1]) = (pair(month), pair(day));
+    text[..10].copy_from_slice(&[y0, y1, y2, y3, b'-', m0, m1, b'-', d0, d1]);
+    let ([h0, h1], [m0, m1], [s0, s1]) = (pair(hour), pair(minute), pair(second));
+    text[11..19].copy_from_slice(&[h0, h1, b':', m0, m1, b':', s0, s1]);
+    text[20..26].copy_from_slice(&six(micros));
+    out.extend_from_slice(&text);
+}
+
+/// The last two digits of a number.
+const fn pair(number: u64) -> [u8; 2] {
+    [b'0' + (number / 10 % 10) as u8, b'0' + (number % 10) as u8]
+}
+
+/// The last six digits of a number.
+const fn six(number: u64) -> [u8; 6] {
+    let ([a, b], [c, d], [e, f]) = (pair(number / 10_000), pair(number / 100), pair(number));
+    [a, b, c, d, e, f]
 }
 
 /// The date of a day since the Unix epoch in the Gregorian calendar. Years are counted from the
@@ -42,29 +49,28 @@ const fn date(days: u64) -> (u64, u64, u64) {
 /// Appends nanoseconds as seconds with microseconds: `0.001234`.
 pub(crate) fn put_seconds(out: &mut Vec<u8>, nanos: u64) {
     put_number(out, nanos / NANOS);
-    out.push(b'.');
-    put_digits(out, nanos % NANOS / 1000, 6);
+    let [a, b, c, d, e, f] = six(nanos % NANOS / 1000);
+    out.extend_from_slice(&[b'.', a, b, c, d, e, f]);
 }
 
-/// Appends a whole number.
-pub(crate) fn put_number(out: &mut Vec<u8>, number: u64) {
-    put_digits(out, number, 1);
-}
-
-/// Appends a whole number with at least so many digits. The standard formatter takes ten times as
-/// long, and a line has a dozen numbers.
-fn put_digits(out: &mut Vec<u8>, mut number: u64, width: usize) {
+/// Appends a whole number. The standard formatter takes ten times as long, and a line has a dozen
+/// numbers.
+pub(crate) fn put_number(out: &mut Vec<u8>, mut number: u64) {
+    if number < 10 {
+        out.push(b'0' + number as u8);
+        return;
+    }
     let mut digits = [b'0'; 20];
-    let mut at = digits.len();
-    while number > 0 || digits.len() - at < width {
-        let Some(digit) = at.checked_sub(1).and_then(|before| digits.get_mut(before)) else {
-            break;
-        };
+    let mut left = digits.len();
+    for (at, digit) in digits.iter_mut().enumerate().rev() {
         *digit = b'0' + (number % 10) as u8;
         number /= 10;
-        at -= 1;
+        left = at;
+        if number == 0 {
+            break;
+        }
     }
-    out.extend_from_slice(digits.get(at..).unwrap_or_default());
+    out.extend_from_slice(digits.get(left..).unwrap_or_default());
 }
 
 #[cfg(test)]

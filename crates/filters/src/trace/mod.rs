@@ -149,8 +149,11 @@ fn parent(request: &mut dyn Request, header: &Attr) -> Result<Option<Context>, U
 }
 
 impl Worker {
-    fn begin(&mut self) -> Context {
-        let sampled = self.plan.sample >= 100.0 || self.rng.f64() * 100.0 < self.plan.sample;
+    fn samples(&mut self) -> bool {
+        self.plan.sample >= 100.0 || self.rng.f64() * 100.0 < self.plan.sample
+    }
+
+    fn begin(&mut self, sampled: bool) -> Context {
         // An id of zeros is none.
         let trace = self.rng.u128(1..).to_be_bytes();
         Context { trace, span: [0; 8], sampled }
@@ -159,15 +162,18 @@ impl Worker {
 
 impl FilterWorker for Worker {
     fn request(&mut self, _: Time, request: &mut dyn Request, scratch: &mut u64) -> Verdict {
-        let found = parent(request, &self.plan.parent);
-        let readable = found.is_ok();
+        let headers = request.headers();
+        let found = if headers { parent(request, &self.plan.parent) } else { Ok(None) };
+        let propagates = self.plan.propagate && headers && found.is_ok();
         let from = found.ok().flatten();
-        let mut own = from.unwrap_or_else(|| self.begin());
-        let records = own.sampled && self.feed.is_some();
-        if from.is_some() && !records {
-            // There will be no span in between, so nothing is put in between.
+        let sampled = from.map_or_else(|| self.samples(), |from| from.sampled);
+        let records = sampled && self.feed.is_some();
+        if !records && (from.is_some() || !propagates) {
+            // There will be no span in between, so nothing is put in between; and a trace that
+            // nobody is told of need not begin.
             return Verdict::Pass;
         }
+        let mut own = from.unwrap_or_else(|| self.begin(sampled));
         own.span = self.rng.u64(1..).to_be_bytes();
         if records && let Some((slot, record)) = self.slots.take() {
             let state = match request.attr(&self.plan.state) {
@@ -180,7 +186,7 @@ impl FilterWorker for Worker {
             }
             *scratch = u64::from(slot) + 1;
         }
-        if self.plan.propagate && readable {
+        if propagates {
             request.edit(HeaderEdit::Set { name: PARENT.into(), value: own.header() });
             // What vendors say of another trace is not true of a new one.
             if from.is_none() && !matches!(request.attr(&self.plan.state), Ok(None)) {
