@@ -26,6 +26,16 @@ pub trait Render: Send + Sync + 'static {
     }
 }
 
+impl<R: Render> Render for Arc<R> {
+    fn record(&self, record: &[u8], wall: Wall, out: &mut Vec<u8>) {
+        (**self).record(record, wall, out);
+    }
+
+    fn batch(&self, records: &[u8], out: &mut Vec<u8>) {
+        (**self).batch(records, out);
+    }
+}
+
 /// The wall clock that belongs to [`Time`]s: what the reader's clock said.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]

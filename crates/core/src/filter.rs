@@ -85,6 +85,14 @@ pub trait Request: Attributes {
     /// than those (a script, say); not the same as a request without keys.
     fn keys(&mut self, each: &mut dyn FnMut(&[u8])) -> Result<(), Unknown>;
 
+    /// A number for its connection that no other connection of the same worker has while this one
+    /// is open. `listener`, `protocol`, `source.ip`, `source.port` and `destination.port` are the
+    /// same for all its requests; `source.principal` is not, a client may log in later. `None`
+    /// (unless told): it is not known which.
+    fn connection(&self) -> Option<u64> {
+        None
+    }
+
     /// Whether the protocol has headers: if not, none is ever found and no edit does anything.
     /// Unless told: yes.
     fn headers(&self) -> bool {

@@ -14,7 +14,7 @@ use crate::{
     exchange::{Exchange, Phase, is_control, text},
     plan::End,
     timers::Due,
-    view::View,
+    view::{Names, View},
 };
 
 /// Counters' handle of exchanges that are not counted as requests (heartbeats, last words).
@@ -103,21 +103,20 @@ impl<C: Codec> Engine<C> {
             return key;
         };
         let (codec, conn) = (&self.codec, &session.conn);
-        self.scratch.clear();
-        self.words.clear();
-        let service = codec.service(conn, &meta, frame, &mut self.words);
-        let method = codec.method(conn, &meta, frame, &mut self.scratch);
+        let names = Names::read(codec, conn, &meta, frame, &mut self.words);
         x.method = self.stats.method(
-            service.ok().flatten().unwrap_or_default(),
-            method.ok().flatten().unwrap_or_default(),
+            names.service.ok().flatten().unwrap_or_default(),
+            names.method.ok().flatten().unwrap_or_default(),
         );
         let mut view = View {
             codec: &self.codec,
+            id,
             session,
             plan: &self.plan,
             meta: &meta,
             tag,
             frame,
+            names,
             place: None,
             scratch: &mut self.scratch,
             unknown: &mut self.stats.unknown_attributes,
@@ -274,14 +273,17 @@ impl<C: Codec> Engine<C> {
         let Some(session) = self.sessions.get(x.session.0) else {
             return false;
         };
+        let names = Names::read(&self.codec, &session.conn, &x.meta, frame, &mut self.words);
         let Stats { series, unknown_attributes, .. } = &mut self.stats;
         let mut view = View {
             codec: &self.codec,
+            id: x.session,
             session,
             plan: &self.plan,
             meta: &x.meta,
             tag: x.tag,
             frame,
+            names,
             place: series.get(x.series as usize).map(|s| (&*s.route, &*s.cluster)),
             scratch: &mut self.scratch,
             unknown: unknown_attributes,
@@ -340,14 +342,18 @@ impl<C: Codec> Engine<C> {
         let Some(session) = self.sessions.get(id.0) else {
             return;
         };
+        let names =
+            Names::read(&self.codec, &session.conn, &x.meta, &frame, &mut self.words);
         let Stats { series, unknown_attributes, .. } = &mut self.stats;
         let mut view = View {
             codec: &self.codec,
+            id,
             session,
             plan: &self.plan,
             meta: &x.meta,
             tag: x.tag,
             frame: &frame,
+            names,
             place: series.get(x.series as usize).map(|s| (&*s.route, &*s.cluster)),
             scratch: &mut self.scratch,
             unknown: unknown_attributes,

@@ -1,17 +1,19 @@
 //! A request as routes and filters see it: attributes, found in its frame when a rule asks.
 
-use heptad_core::{Attr, Attributes, Codec, HeaderEdit, Meta, Request, Unknown, Value};
+use heptad_core::{Attr, Attributes, Codec, Found, HeaderEdit, Meta, Request, Unknown, Value};
 
-use crate::{Peer, Plan, session::Session};
+use crate::{Peer, Plan, SessionId, session::Session};
 
 /// A request as routes and filters see it.
 pub(crate) struct View<'a, C: Codec> {
     pub(crate) codec: &'a C,
+    pub(crate) id: SessionId,
     pub(crate) session: &'a Session<C>,
     pub(crate) plan: &'a Plan,
     pub(crate) meta: &'a Meta,
     pub(crate) tag: C::Tag,
     pub(crate) frame: &'a [u8],
+    pub(crate) names: Names<'a>,
     /// The route and cluster; none while they are looked for.
     pub(crate) place: Option<(&'a str, &'a str)>,
     /// Where attributes that must be decoded are decoded to; kept by the engine.
@@ -21,18 +23,53 @@ pub(crate) struct View<'a, C: Codec> {
     pub(crate) edits: &'a mut Vec<HeaderEdit>,
 }
 
+/// What nearly every rule, and every count, asks of a request: read once.
+#[derive(Clone, Copy)]
+pub(crate) struct Names<'a> {
+    pub(crate) service: Found<'a>,
+    pub(crate) method: Found<'a>,
+}
+
+impl<'a> Names<'a> {
+    /// Reads them; `words` are buffers for what must be decoded.
+    pub(crate) fn read<C: Codec>(
+        codec: &'a C,
+        conn: &'a C::Conn,
+        meta: &'a Meta,
+        frame: &'a [u8],
+        words: &'a mut [Vec<u8>; 2],
+    ) -> Self {
+        let [service, method] = words;
+        service.clear();
+        method.clear();
+        Self {
+            service: codec.service(conn, meta, frame, service),
+            method: codec.method(conn, meta, frame, method),
+        }
+    }
+}
+
 impl<C: Codec> Attributes for View<'_, C> {
     fn attr(&mut self, attr: &Attr) -> Result<Option<Value<'_>>, Unknown> {
         let (codec, conn) = (self.codec, &self.session.conn);
         let (meta, frame) = (self.meta, self.frame);
-        self.scratch.clear();
         let scratch = &mut *self.scratch;
         let read = match attr {
-            Attr::Service => codec.service(conn, meta, frame, scratch),
-            Attr::Method => codec.method(conn, meta, frame, scratch),
-            Attr::Key => codec.key(conn, meta, frame, scratch),
-            Attr::Header(name) => codec.header(conn, meta, frame, name, scratch),
-            Attr::Arg(n) => codec.arg(conn, meta, frame, *n, scratch),
+            Attr::Service => self.names.service,
+            Attr::Method => self.names.method,
+            Attr::Key => {
+                scratch.clear();
+                codec.key(conn, meta, frame, scratch)
+            }
+            Attr::Header(name) => {
+                scratch.clear();
+                codec.header(conn, meta, frame, name, scratch)
+            }
+            Attr::Arg(n) => {
+                scratch.clear();
+                codec.arg(conn, meta, frame, *n, scratch)
+            }
+            Attr::SourceIp => return Ok(self.session.peer.ip.map(Value::Ip)),
             Attr::Route => return Ok(named(self.place.map(|(route, _)| route))),
             Attr::Cluster => return Ok(named(self.place.map(|(_, cluster)| cluster))),
             _ => {
@@ -54,6 +91,10 @@ impl<C: Codec> Request for View<'_, C> {
             *self.unknown += 1;
         }
         found
+    }
+
+    fn connection(&self) -> Option<u64> {
+        Some(self.id.0.to_bits())
     }
 
     fn headers(&self) -> bool {

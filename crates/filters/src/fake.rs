@@ -15,7 +15,7 @@ enum Is {
 
 /// What is not set is absent.
 #[derive(Debug, Default)]
-pub(crate) struct Fake(BTreeMap<Attr, Is>);
+pub(crate) struct Fake(BTreeMap<Attr, Is>, Option<u64>);
 
 impl Fake {
     pub(crate) fn new() -> Self {
@@ -39,6 +39,12 @@ impl Fake {
         self.set(name, Is::Number(n))
     }
 
+    /// A request of this connection.
+    pub(crate) fn of(mut self, connection: u64) -> Self {
+        self.1 = Some(connection);
+        self
+    }
+
     pub(crate) fn unknown(self, name: &str) -> Self {
         self.set(name, Is::Unknown)
     }
@@ -59,6 +65,10 @@ impl Attributes for Fake {
 impl Request for Fake {
     fn keys(&mut self, _: &mut dyn FnMut(&[u8])) -> Result<(), Unknown> {
         Ok(())
+    }
+
+    fn connection(&self) -> Option<u64> {
+        self.1
     }
 
     fn edit(&mut self, _: HeaderEdit) {}

@@ -15,14 +15,15 @@ use super::{
     by_key, refused,
 };
 use crate::{
-    Peer, Plan,
+    Peer, Plan, SessionId,
     aim::Whole,
+    arena::Key,
     exchange::is_control,
     intake::{TOO_LONG, UNEXPECTED},
     plan::End,
     pool::Pool,
     session::Session,
-    view::View,
+    view::{Names, View},
 };
 
 /// What `plan` does with each frame that a client sends on a new connection, in order. A frame that
@@ -120,6 +121,7 @@ impl<C: Codec> Capture<'_, C> {
             tag,
             frame,
             scratch: Vec::new(),
+            words: Default::default(),
             unknown: 0,
             edits: Vec::new(),
             aimed: None,
@@ -256,6 +258,7 @@ struct Framed<'a, C: Codec> {
     tag: C::Tag,
     frame: &'a [u8],
     scratch: Vec<u8>,
+    words: [Vec<u8>; 2],
     unknown: u64,
     edits: Vec<HeaderEdit>,
     /// The endpoint it goes to, if that is certain.
@@ -301,13 +304,22 @@ impl<C: Codec> Framed<'_, C> {
 
 impl<C: Codec> Subject for Framed<'_, C> {
     fn view<'v>(&'v mut self, place: Option<(&'v str, &'v str)>) -> Box<dyn Request + 'v> {
+        let names = Names::read(
+            self.codec,
+            &self.session.conn,
+            &self.meta,
+            self.frame,
+            &mut self.words,
+        );
         Box::new(View {
             codec: self.codec,
+            id: SessionId(Key::from_bits(0)),
             session: self.session,
             plan: self.plan,
             meta: &self.meta,
             tag: self.tag,
             frame: self.frame,
+            names,
             place,
             scratch: &mut self.scratch,
             unknown: &mut self.unknown,

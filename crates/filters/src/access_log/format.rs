@@ -1,21 +1,16 @@
-//! What a line says: the fields of a format, and how a record becomes a line of it.
+//! What a line says: the fields of a format, and in which pieces a line of it is made.
 //!
-//! Knows nothing of where lines go.
+//! Knows nothing of where lines go, and of requests only what an attribute is.
 
-use std::fmt;
+use std::{fmt, ops::Range};
 
-use heptad_core::{Attr, Render, Wall};
+use heptad_core::{Attr, Render, Time, Wall};
 
-use crate::record::{
-    Ended, Reader, Seen, json_text, json_value, named, put_moment, put_number, put_seconds,
-    text_value,
-};
+use super::line;
+use crate::record::json_text;
 
 /// Fields that a line may have at most.
 const MAX_FIELDS: usize = 64;
-
-/// Attributes that nearly every format has at most.
-const FEW_FIELDS: usize = 12;
 
 /// What a line of JSON has if nothing else is asked for.
 const STANDARD: [&str; 19] = [
@@ -41,10 +36,9 @@ const STANDARD: [&str; 19] = [
 ];
 
 /// One thing that a line says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Field {
-    /// The attribute of this number.
-    Attr(usize),
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Field {
+    Attr(Attr),
     Route,
     Cluster,
     Time,
@@ -58,22 +52,48 @@ enum Field {
     ReplyBytes,
 }
 
+/// When a field's value is known, and how long it stays the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// With the request, and the same for all requests of its connection.
+    Connection,
+    /// With the request.
+    Request,
+    /// By whoever writes the line, who has a clock.
+    Time,
+    /// At the end, and often the same.
+    Place,
+    /// At the end.
+    End,
+}
+
+impl Stage {
+    /// Whether it must be remembered, because it is known before the end and no longer then.
+    pub(super) fn early(self) -> bool {
+        matches!(self, Self::Connection | Self::Request)
+    }
+}
+
+/// A field with what stands before it.
+#[derive(Clone, Debug)]
+pub(super) struct Step {
+    /// In json a comma (the first one's becomes a brace), the name and a colon.
+    pub(super) before: Vec<u8>,
+    pub(super) field: Field,
+    /// In text: whether it stands between quotes.
+    pub(super) quoted: bool,
+}
+
 /// A compiled format.
 #[derive(Clone, Debug)]
 pub(crate) struct Format {
-    /// The attributes that must be captured, in order.
-    attrs: Vec<Attr>,
-    shape: Shape,
-}
-
-#[derive(Clone, Debug)]
-enum Shape {
-    /// Fields with what stands before each: a comma (the first one's becomes a brace), its name, a
-    /// colon.
-    Json(Vec<(Vec<u8>, Field)>),
-    /// Fields with the text before each, whether that leaves them between quotes, and the text
-    /// after the last.
-    Text(Vec<(String, Field, bool)>, String),
+    pub(super) json: bool,
+    pub(super) steps: Vec<Step>,
+    /// Steps that follow each other and are known at the same time. At most one run each is of a
+    /// connection and of a place.
+    pub(super) runs: Vec<(Stage, Range<usize>)>,
+    /// What stands after the last.
+    pub(super) after: Vec<u8>,
 }
 
 /// Why a format is none: the place in the option, and what would be right.
@@ -89,23 +109,21 @@ impl fmt::Display for BadFormat {
 impl Format {
     /// A line of JSON with these fields, or with the standard ones if there are none.
     pub(crate) fn json(names: &[String]) -> Result<Self, BadFormat> {
-        let mut attrs = Vec::new();
-        let mut fields = Vec::new();
+        let mut steps: Vec<Step> = Vec::new();
         let standard: Vec<String> = STANDARD.iter().map(|name| (*name).to_owned()).collect();
         let names = if names.is_empty() { &standard } else { names };
         for (at, name) in names.iter().enumerate() {
             let wrong = |message| BadFormat(Some(at), message);
-            let field = field(name, &mut attrs).map_err(wrong)?;
-            if fields.iter().any(|(_, known)| *known == field) {
+            let field = field(name).map_err(wrong)?;
+            if steps.iter().any(|known| known.field == field) {
                 return Err(wrong(format!("{name} is there twice")));
             }
             let mut before = b",\"".to_vec();
             json_text(&mut before, name.as_bytes());
-            before.extend_from_slice(b"\":");
-            fields.push((before, field));
+            before.extend_from_slice(if field == Field::Time { b"\":\"" } else { b"\":" });
+            steps.push(Step { before, field, quoted: false });
         }
-        many(fields.len())?;
-        Ok(Self { attrs, shape: Shape::Json(fields) })
+        Self::new(true, steps, b"}\n".to_vec())
     }
 
     /// Lines of text in which names between braces stand for values; `{{` and `}}` are braces.
@@ -114,8 +132,7 @@ impl Format {
         if template.contains('\n') {
             return Err(wrong("the text of one record is one line".to_owned()));
         }
-        let mut attrs = Vec::new();
-        let mut fields = Vec::new();
+        let mut steps = Vec::new();
         let mut before = String::new();
         let mut quoted = false;
         let mut rest = template;
@@ -130,8 +147,9 @@ impl Format {
                     let (name, after) = rest
                         .split_once('}')
                         .ok_or_else(|| wrong("a `{` has no `}`; `{{` is a brace".to_owned()))?;
-                    let field = field(name, &mut attrs).map_err(wrong)?;
-                    fields.push((std::mem::take(&mut before), field, quoted));
+                    let field = field(name).map_err(wrong)?;
+                    let before = std::mem::take(&mut before).into_bytes();
+                    steps.push(Step { before, field, quoted });
                     rest = after;
                 }
                 '}' => return Err(wrong("a `}` has no `{`; `}}` is a brace".to_owned())),
@@ -141,119 +159,83 @@ impl Format {
                 }
             }
         }
-        if fields.is_empty() {
+        if steps.is_empty() {
             return Err(wrong(
                 "it names no value: `json`, or text like `{method} {outcome} {duration}`"
                     .to_owned(),
             ));
         }
-        many(fields.len())?;
-        Ok(Self { attrs, shape: Shape::Text(fields, before) })
+        before.push('\n');
+        Self::new(false, steps, before.into_bytes())
     }
 
-    /// What must be captured of a request, in order.
-    pub(crate) fn attrs(&self) -> &[Attr] {
-        &self.attrs
-    }
-
-    fn line(&self, seen: &[Seen<'_>], end: &Ended<'_>, wall: Wall, out: &mut Vec<u8>) {
-        match &self.shape {
-            Shape::Json(fields) => {
-                let start = out.len();
-                for (before, field) in fields {
-                    let value = field.value(seen, end);
-                    if value == Some(Seen::Absent) {
-                        continue;
-                    }
-                    out.extend_from_slice(before);
-                    match value {
-                        Some(value) => json_value(out, value),
-                        None if *field == Field::Time => {
-                            out.push(b'"');
-                            field.moment(end, wall, out);
-                            out.push(b'"');
-                        }
-                        None => field.moment(end, wall, out),
-                    }
-                }
-                match out.get_mut(start) {
-                    Some(comma) => *comma = b'{',
-                    None => out.push(b'{'),
-                }
-                out.push(b'}');
-            }
-            Shape::Text(fields, after) => {
-                for (before, field, quoted) in fields {
-                    out.extend_from_slice(before.as_bytes());
-                    match field.value(seen, end) {
-                        Some(value) => text_value(out, value, *quoted),
-                        None => field.moment(end, wall, out),
-                    }
-                }
-                out.extend_from_slice(after.as_bytes());
+    fn new(json: bool, steps: Vec<Step>, after: Vec<u8>) -> Result<Self, BadFormat> {
+        if steps.len() > MAX_FIELDS {
+            return Err(BadFormat(None, format!("more than {MAX_FIELDS} values")));
+        }
+        let mut runs: Vec<(Stage, Range<usize>)> = Vec::new();
+        for (at, step) in steps.iter().enumerate() {
+            let stage = step.field.stage();
+            match runs.last_mut() {
+                Some((last, run)) if *last == stage => run.end = at + 1,
+                _ => runs.push((stage, at..at + 1)),
             }
         }
-        out.push(b'\n');
+        // What is remembered of a connection or a place is one run, the longest.
+        for (once, else_) in [(Stage::Connection, Stage::Request), (Stage::Place, Stage::End)] {
+            let of = |(at, (stage, run)): (usize, &(Stage, Range<usize>))| {
+                (*stage == once).then_some((run.len(), at))
+            };
+            let longest = runs.iter().enumerate().filter_map(of).max();
+            for (at, (stage, _)) in runs.iter_mut().enumerate() {
+                if *stage == once && longest.is_some_and(|(_, longest)| at != longest) {
+                    *stage = else_;
+                }
+            }
+        }
+        Ok(Self { json, steps, runs, after })
+    }
+
+    /// The attributes that are asked of a request.
+    pub(crate) fn attrs(&self) -> impl Iterator<Item = &Attr> {
+        self.steps.iter().filter_map(|step| match &step.field {
+            Field::Attr(attr) => Some(attr),
+            _ => None,
+        })
     }
 }
 
 impl Render for Format {
     fn record(&self, record: &[u8], wall: Wall, out: &mut Vec<u8>) {
-        // Most formats have few, and room that is not used must be filled, too.
-        if self.attrs.len() <= FEW_FIELDS {
-            self.read::<FEW_FIELDS>(record, wall, out);
-        } else {
-            self.read::<MAX_FIELDS>(record, wall, out);
-        }
-    }
-}
-
-impl Format {
-    fn read<const N: usize>(&self, record: &[u8], wall: Wall, out: &mut Vec<u8>) {
-        let mut reader = Reader(record);
-        let mut seen = [Seen::Absent; N];
-        for (slot, _) in seen.iter_mut().zip(&self.attrs) {
-            *slot = reader.value();
-        }
-        if let Some(end) = reader.end() {
-            self.line(&seen, &end, wall, out);
-        }
+        line::set_time(record, |started: Time| wall.nanos(started), out);
     }
 }
 
 impl Field {
-    /// Its value, unless it is a time, which needs a clock.
-    fn value<'a>(self, seen: &[Seen<'a>], end: &Ended<'a>) -> Option<Seen<'a>> {
-        Some(match self {
-            Self::Attr(at) => seen.get(at).copied().unwrap_or(Seen::Absent),
-            Self::Route => named(end.route),
-            Self::Cluster => named(end.cluster),
-            Self::Outcome => Seen::Bytes(end.outcome.as_str().as_bytes(), false),
-            Self::Reason if end.reason == heptad_core::Reason::None => Seen::Absent,
-            Self::Reason => Seen::Bytes(end.reason.as_str().as_bytes(), false),
-            Self::Code => named(end.code),
-            Self::Endpoint => named(end.endpoint),
-            Self::Attempts => Seen::Number(end.attempts.into()),
-            Self::RequestBytes => Seen::Number(end.request_bytes),
-            Self::ReplyBytes => Seen::Number(end.reply_bytes),
-            Self::Time | Self::Duration => return None,
-        })
-    }
-
-    fn moment(self, end: &Ended<'_>, wall: Wall, out: &mut Vec<u8>) {
+    fn stage(&self) -> Stage {
         match self {
-            Self::Time => put_moment(out, wall.nanos(end.started)),
-            Self::Duration => {
-                let took = end.ended.as_nanos().saturating_sub(end.started.as_nanos());
-                put_seconds(out, took);
-            }
-            _ => put_number(out, 0),
+            Self::Attr(
+                Attr::Listener
+                | Attr::Protocol
+                | Attr::SourceIp
+                | Attr::SourcePort
+                | Attr::DestinationPort,
+            ) => Stage::Connection,
+            Self::Attr(_) => Stage::Request,
+            Self::Time => Stage::Time,
+            Self::Route
+            | Self::Cluster
+            | Self::Endpoint
+            | Self::Outcome
+            | Self::Reason
+            | Self::Code => Stage::Place,
+            Self::Duration | Self::Attempts | Self::RequestBytes | Self::ReplyBytes => Stage::End,
         }
     }
 }
 
-/// The field of a name; attributes are added to those that are captured.
-fn field(name: &str, attrs: &mut Vec<Attr>) -> Result<Field, String> {
+/// The field of a name.
+fn field(name: &str) -> Result<Field, String> {
     Ok(match name {
         "time" => Field::Time,
         "duration" => Field::Duration,
@@ -264,43 +246,29 @@ fn field(name: &str, attrs: &mut Vec<Attr>) -> Result<Field, String> {
         "attempts" => Field::Attempts,
         "request_bytes" => Field::RequestBytes,
         "reply_bytes" => Field::ReplyBytes,
-        // The end tells both, so they need not be captured.
+        // Known at the end anyway, so they need not be remembered.
         "route" => Field::Route,
         "cluster" => Field::Cluster,
-        _ => {
-            let attr: Attr = name.parse().map_err(|error| {
-                format!(
-                    "no value is called {name:?}: {error}, or time, duration, outcome, reason, \
-                     code, endpoint, attempts, request_bytes, reply_bytes, route, cluster"
-                )
-            })?;
-            let known = attrs.iter().position(|known| *known == attr);
-            Field::Attr(known.unwrap_or_else(|| {
-                attrs.push(attr);
-                attrs.len() - 1
-            }))
-        }
+        _ => Field::Attr(name.parse().map_err(|error| {
+            format!(
+                "no value is called {name:?}: {error}, or time, duration, outcome, reason, code, \
+                 endpoint, attempts, request_bytes, reply_bytes, route, cluster"
+            )
+        })?),
     })
-}
-
-fn many(fields: usize) -> Result<(), BadFormat> {
-    match fields {
-        ..=MAX_FIELDS => Ok(()),
-        _ => Err(BadFormat(None, format!("more than {MAX_FIELDS} values"))),
-    }
 }
 
 #[cfg(test)]
 mod tests {
-    use heptad_core::{End, Outcome, Reason, Time, Unknown, Value};
+    use std::sync::Arc;
+
+    use heptad_core::{End, Outcome, Reason};
 
     use super::*;
-    use crate::record::{put_end, put_value};
+    use crate::{access_log::line::Lines, fake::Fake};
 
-    /// A line of a request whose attributes, in the order of the format, are these.
-    fn line(format: &Format, values: &[Result<Option<Value<'_>>, Unknown>]) -> String {
-        let mut record = Vec::new();
-        values.iter().for_each(|value| put_value(&mut record, *value));
+    /// A line of this request.
+    fn line(format: &Format, request: &mut Fake) -> String {
         let mut end = End::default();
         end.outcome = Outcome::Timeout;
         end.reason = Reason::Request;
@@ -309,30 +277,29 @@ mod tests {
         end.attempts = 1;
         end.request_bytes = 20;
         end.started = Time::from_nanos(1_000_000_000);
-        put_end(&mut record, Time::from_nanos(1_250_000_000), &end);
+        let (mut lines, mut early) = (Lines::new(Arc::new(format.clone())), Vec::new());
+        lines.begin(request, &mut early);
+        let record = lines.end(Time::from_nanos(1_250_000_000), &end, &early);
         let mut out = Vec::new();
-        format.record(&record, Wall::pair(Time::ZERO, 1_000_000_000), &mut out);
+        format.record(record, Wall::pair(Time::ZERO, 1_000_000_000), &mut out);
         String::from_utf8(out).expect("text")
-    }
-
-    fn bytes(text: &str) -> Result<Option<Value<'_>>, Unknown> {
-        Ok(Some(Value::Bytes(text.as_bytes())))
     }
 
     #[test]
     fn a_template_is_filled() {
         let format = Format::text(
             "{time} {source.ip} {service}/{method} \"{header.a}\" {{{outcome}}} {reason} \
-             {code} {duration} {route} {cluster} {endpoint} {attempts} {request_bytes} {method}.",
+             {code} {duration} {route} {cluster} {endpoint} {attempts} {request_bytes} {method} \
+             {time}.",
         )
         .expect("a good format");
-        let names: Vec<_> = format.attrs().iter().map(ToString::to_string).collect();
-        assert_eq!(names, ["source.ip", "service", "method", "header.a"]);
-        let ip = Ok(Some(Value::Ip([10, 0, 0, 1].into())));
+        let names: Vec<_> = format.attrs().map(ToString::to_string).collect();
+        assert_eq!(names, ["source.ip", "service", "method", "header.a", "method"]);
+        let request = Fake::new().ip("source.ip", "10.0.0.1").unknown("method");
         assert_eq!(
-            line(&format, &[ip, Ok(None), Err(Unknown), bytes("x \"y\"\n")]),
+            line(&format, &mut request.with("header.a", "x \"y\"\n")),
             "1970-01-01T00:00:02.000000Z 10.0.0.1 -/? \"x \\\"y\\\"\\n\" {timeout} request - \
-             0.250000 all - a:1 1 20 ?.\n"
+             0.250000 all - a:1 1 20 ? 1970-01-01T00:00:02.000000Z.\n"
         );
     }
 
@@ -342,7 +309,10 @@ mod tests {
             ["service", "method", "key", "time", "duration", "code", "outcome", "header.\""];
         let format = Format::json(&names.map(str::to_owned)).expect("a good format");
         assert_eq!(
-            line(&format, &[Ok(None), bytes("GET"), Err(Unknown), bytes("")]),
+            line(
+                &format,
+                &mut Fake::new().with("method", "GET").unknown("key").with("header.\"", "")
+            ),
             "{\"method\":\"GET\",\"key\":null,\"time\":\"1970-01-01T00:00:02.000000Z\",\
              \"duration\":0.250000,\"outcome\":\"timeout\",\"header.\\\"\":\"\"}\n"
         );
@@ -351,9 +321,7 @@ mod tests {
     #[test]
     fn standard_json_is_one_object_in_a_line() {
         let format = Format::json(&[]).expect("a good format");
-        let mut values = vec![bytes("l"), bytes("redis")];
-        values.resize(format.attrs().len(), Ok(None));
-        let line = line(&format, &values);
+        let line = line(&format, &mut Fake::new().with("listener", "l"));
         let read: serde_json::Value = serde_json::from_str(&line).expect(&line);
         assert_eq!(read["listener"], "l");
         assert_eq!(read["reason"], "request");
@@ -366,7 +334,7 @@ mod tests {
     fn a_strangers_value_cannot_fake_a_line_or_a_field() {
         let evil = "x\",\"outcome\":\"ok\"}\n{\"time\":\"1";
         let json = Format::json(&["method".into(), "outcome".into()]).expect("good");
-        let shown = line(&json, &[bytes(evil)]);
+        let shown = line(&json, &mut Fake::new().with("method", evil));
         assert_eq!(shown.matches('\n').count(), 1);
         let read: serde_json::Value = serde_json::from_str(&shown).expect(&shown);
         assert_eq!(
@@ -375,7 +343,7 @@ mod tests {
         );
 
         let text = Format::text("{method} {outcome}").expect("good");
-        let shown = line(&text, &[bytes("GET ok\nGET")]);
+        let shown = line(&text, &mut Fake::new().with("method", "GET ok\nGET"));
         assert_eq!(shown, "GET\\x20ok\\nGET timeout\n");
     }
 

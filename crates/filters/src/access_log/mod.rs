@@ -1,14 +1,16 @@
 //! `access_log`: a line for each request, to a file or a standard stream.
 //!
-//! A worker keeps what the line will say of a request in a buffer that it uses again, and hands it
-//! over when the request is over. Lines are made and written by the feed's reader, on its thread.
+//! A worker makes the line, in buffers that it uses again, and hands it over when the request is
+//! over; making it at once costs less than to hand over what it is made of. The feed's reader, on
+//! its thread, sets the time and writes it.
 
 mod format;
+mod line;
 
 use std::sync::Arc;
 
 use heptad_core::{
-    Attr, End, Feed, FeedWriter, Filter, FilterWorker, OptionsError, Outcome, Request, Time,
+    End, Feed, FeedWriter, Filter, FilterWorker, OptionsError, Outcome, Request, Time,
     Verdict, Want,
     units::{Period, Size},
 };
@@ -16,8 +18,9 @@ use heptad_route::{Expr, MAX_DEPTH, Match, Tri};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::record::{Slots, put_end, put_value};
+use crate::record::Slots;
 use format::{BadFormat, Format};
+use line::Lines;
 
 /// What performs the feed.
 pub const FILE: &str = "file";
@@ -69,7 +72,7 @@ pub struct AccessLog {
 /// What all workers do.
 #[derive(Debug)]
 struct Plan {
-    attrs: Vec<Attr>,
+    format: Arc<Format>,
     only: Vec<Condition>,
     /// Per cent.
     sample: f64,
@@ -111,9 +114,9 @@ impl AccessLog {
         let only = options.only.iter().enumerate();
         let only = only.map(|(at, only)| condition(at, only)).collect::<Result<_, _>>()?;
         let buffer = buffer("buffer", options.buffer)?;
-        let attrs = format.attrs().to_vec();
-        let feed = Feed::new(FILE, options.path.as_str(), buffer, format);
-        Ok(Self { plan: Arc::new(Plan { attrs, only, sample }), feed })
+        let format = Arc::new(format);
+        let feed = Feed::new(FILE, options.path.as_str(), buffer, format.clone());
+        Ok(Self { plan: Arc::new(Plan { format, only, sample }), feed })
     }
 }
 
@@ -197,6 +200,7 @@ impl Filter for AccessLog {
 
     fn worker(&self, seed: u64) -> Box<dyn FilterWorker> {
         Box::new(Worker {
+            lines: Lines::new(self.plan.format.clone()),
             plan: self.plan.clone(),
             feed: self.feed.writer(),
             slots: Slots::default(),
@@ -206,7 +210,7 @@ impl Filter for AccessLog {
 
     fn want(&self) -> Want {
         let mut want = Want::default();
-        self.plan.attrs.iter().for_each(|attr| want |= attr.want());
+        self.plan.format.attrs().for_each(|attr| want |= attr.want());
         for condition in &self.plan.only {
             condition.expr.attrs(&mut |attr| want |= attr.want());
         }
@@ -250,6 +254,7 @@ pub(crate) fn count(feed: &Feed, each: &mut dyn FnMut(&str, u64)) {
 
 struct Worker {
     plan: Arc<Plan>,
+    lines: Lines,
     feed: FeedWriter,
     slots: Slots,
     rng: fastrand::Rng,
@@ -263,11 +268,9 @@ impl FilterWorker for Worker {
         }
         let bits = self.plan.wanted(request);
         if bits != 0
-            && let Some((slot, record)) = self.slots.take()
+            && let Some((slot, early)) = self.slots.take()
         {
-            for attr in &self.plan.attrs {
-                put_value(record, request.attr(attr));
-            }
+            self.lines.begin(request, early);
             // The buffer's number, from 1, and the conditions.
             *scratch = u64::from(bits) << 32 | (u64::from(slot) + 1);
         }
@@ -280,11 +283,10 @@ impl FilterWorker for Worker {
             return;
         };
         if self.plan.holds(bits, now, end)
-            && let Some(record) = self.slots.get(slot)
+            && let Some(early) = self.slots.get(slot)
         {
-            put_end(record, now, end);
             // What has no room is counted there.
-            let _ = self.feed.push(record);
+            let _ = self.feed.push(self.lines.end(now, end, early));
         }
         self.slots.give(slot);
     }

@@ -13,7 +13,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use heptad_core::{End, Outcome, Reason, Time, Unknown, Value};
 
 pub(crate) use escape::{json_text, json_value, text_value};
-pub(crate) use moment::{put_moment, put_number, put_seconds};
+pub(crate) use moment::{moment, put_number, put_seconds};
 pub(crate) use slots::Slots;
 
 /// Bytes of a value that are kept; the rest is cut off.
@@ -38,6 +38,23 @@ pub(crate) enum Seen<'a> {
     Number(u64),
 }
 
+impl<'a> Seen<'a> {
+    /// As it was found, cut to what is kept.
+    pub(crate) fn new(found: Result<Option<Value<'a>>, Unknown>) -> Self {
+        match found {
+            Ok(Some(Value::Bytes(bytes))) => {
+                let kept = if bytes.len() <= MAX_VALUE { bytes } else { cut(bytes) };
+                Self::Bytes(kept, kept.len() < bytes.len())
+            }
+            Ok(Some(Value::Ip(ip))) => Self::Ip(ip),
+            Ok(Some(Value::Number(number))) => Self::Number(number),
+            Ok(None) => Self::Absent,
+            // A kind of value that this crate does not know yet cannot be told.
+            Err(Unknown) | Ok(Some(_)) => Self::Unknown,
+        }
+    }
+}
+
 /// How a request ended, read back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Ended<'a> {
@@ -56,33 +73,29 @@ pub(crate) struct Ended<'a> {
 
 /// Appends an attribute.
 pub(crate) fn put_value(out: &mut Vec<u8>, found: Result<Option<Value<'_>>, Unknown>) {
-    match found {
-        Err(Unknown) => out.push(UNKNOWN),
-        Ok(Some(Value::Bytes(bytes))) => put_bytes(out, bytes),
-        Ok(Some(Value::Ip(IpAddr::V4(ip)))) => {
+    match Seen::new(found) {
+        Seen::Unknown => out.push(UNKNOWN),
+        Seen::Bytes(bytes, cut) => put_bytes(out, bytes, cut),
+        Seen::Ip(IpAddr::V4(ip)) => {
             out.push(IP4);
             out.extend_from_slice(&ip.octets());
         }
-        Ok(Some(Value::Ip(IpAddr::V6(ip)))) => {
+        Seen::Ip(IpAddr::V6(ip)) => {
             out.push(IP6);
             out.extend_from_slice(&ip.octets());
         }
-        Ok(Some(Value::Number(number))) => {
+        Seen::Number(number) => {
             out.push(NUMBER);
             out.extend_from_slice(&number.to_le_bytes());
         }
-        // Absent; a kind of value that this crate does not know yet cannot be told.
-        Ok(None) => out.push(ABSENT),
-        Ok(Some(_)) => out.push(UNKNOWN),
+        Seen::Absent => out.push(ABSENT),
     }
 }
 
-fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
-    let kept = if bytes.len() <= MAX_VALUE { bytes } else { cut(bytes) };
-    let kind = if kept.len() < bytes.len() { CUT } else { BYTES };
+fn put_bytes(out: &mut Vec<u8>, kept: &[u8], cut: bool) {
     // At most MAX_VALUE.
     let [low, high] = (kept.len() as u16).to_le_bytes();
-    out.extend_from_slice(&[kind, low, high]);
+    out.extend_from_slice(&[if cut { CUT } else { BYTES }, low, high]);
     out.extend_from_slice(kept);
 }
 
@@ -111,7 +124,8 @@ pub(crate) fn put_end(out: &mut Vec<u8>, now: Time, end: &End<'_>) {
     fixed[36..].copy_from_slice(&[end.outcome as u8, end.reason as u8]);
     out.extend_from_slice(&fixed);
     for text in [end.code, end.route, end.cluster, end.endpoint] {
-        put_bytes(out, text.as_bytes());
+        let kept = cut(text.as_bytes());
+        put_bytes(out, kept, kept.len() < text.len());
     }
 }
 

@@ -2,9 +2,9 @@
 
 const NANOS: u64 = 1_000_000_000;
 
-/// Appends a point in time, in nanoseconds since the Unix epoch, as RFC 3339 with microseconds:
+/// A point in time, in nanoseconds since the Unix epoch, as RFC 3339 with microseconds:
 /// `2026-02-03T04:05:06.123456Z`.
-pub(crate) fn put_moment(out: &mut Vec<u8>, nanos: u64) {
+pub(crate) fn moment(nanos: u64) -> [u8; 27] {
     let (seconds, micros) = (nanos / NANOS, nanos % NANOS / 1000);
     let (days, second) = (seconds / 86_400, seconds % 86_400);
     let (year, month, day) = date(days);
@@ -16,7 +16,7 @@ pub(crate) fn put_moment(out: &mut Vec<u8>, nanos: u64) {
     let ([h0, h1], [m0, m1], [s0, s1]) = (pair(hour), pair(minute), pair(second));
     text[11..19].copy_from_slice(&[h0, h1, b':', m0, m1, b':', s0, s1]);
     text[20..26].copy_from_slice(&six(micros));
-    out.extend_from_slice(&text);
+    text
 }
 
 /// The last two digits of a number.
@@ -89,13 +89,9 @@ mod tests {
             (1_770_091_506, "2026-02-03T04:05:06.000000Z"),
             (4_107_542_400, "2100-03-01T00:00:00.000000Z"),
         ] {
-            let mut out = Vec::new();
-            put_moment(&mut out, seconds * NANOS);
-            assert_eq!(String::from_utf8_lossy(&out), text);
+            assert_eq!(String::from_utf8_lossy(&moment(seconds * NANOS)), text);
         }
-        let mut out = Vec::new();
-        put_moment(&mut out, 123_456_789);
-        assert_eq!(String::from_utf8_lossy(&out), "1970-01-01T00:00:00.123456Z");
+        assert_eq!(String::from_utf8_lossy(&moment(123_456_789)), "1970-01-01T00:00:00.123456Z");
     }
 
     #[test]

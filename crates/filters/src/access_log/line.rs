@@ -1,0 +1,337 @@
+//! How a worker makes a line, in two halves: what only the request knows when it comes, the rest
+//! when it is over. Only the time is left open, for whoever has a clock.
+//!
+//! What lines repeat is made once and copied: what a connection says of itself, and the place and
+//! outcome that a request ends with.
+
+use std::{ops::Range, sync::Arc};
+
+use heptad_core::{End, Outcome, Reason, Request, Time};
+
+use super::format::{Field, Format, Stage, Step};
+use crate::record::{
+    Seen, json_value, moment, named, put_number, put_seconds, text_value,
+};
+
+/// Connections and places that are remembered. One that is not is made anew for each line.
+const CONNECTIONS: usize = 1024;
+const PLACES: usize = 128;
+
+/// Room for the time in a line; before it is set, its first bytes say where the next one is.
+const TIME: usize = "0000-00-00T00:00:00.000000Z".len();
+/// Before the line: when the request started, and where its first time is.
+const HEAD: usize = 12;
+/// No time, or no more.
+const NO_TIME: u32 = u32::MAX;
+
+/// Makes the lines of one worker.
+#[derive(Debug)]
+pub(super) struct Lines {
+    format: Arc<Format>,
+    connections: Vec<Connection>,
+    places: Vec<Place>,
+    /// The line at hand.
+    line: Vec<u8>,
+}
+
+/// What the requests of a connection say alike.
+#[derive(Clone, Debug, Default)]
+struct Connection {
+    id: Option<u64>,
+    text: Vec<u8>,
+}
+
+/// What the requests that end alike say.
+#[derive(Clone, Debug, Default)]
+struct Place {
+    outcome: Outcome,
+    reason: Reason,
+    names: [String; 4],
+    text: Vec<u8>,
+}
+
+impl Lines {
+    pub(super) fn new(format: Arc<Format>) -> Self {
+        Self { format, connections: Vec::new(), places: Vec::new(), line: Vec::new() }
+    }
+
+    /// What will no longer be known at the end: each run of it with its length before.
+    pub(super) fn begin(&mut self, request: &mut dyn Request, early: &mut Vec<u8>) {
+        for (stage, run) in &self.format.runs {
+            if !stage.early() {
+                continue;
+            }
+            let start = early.len();
+            early.extend_from_slice(&[0; 4]);
+            match (stage, request.connection()) {
+                (Stage::Connection, Some(id)) => {
+                    if self.connections.is_empty() {
+                        self.connections.resize(CONNECTIONS, Connection::default());
+                    }
+                    let at = id as usize % CONNECTIONS;
+                    if let Some(known) = self.connections.get_mut(at) {
+                        if known.id != Some(id) {
+                            known.id = Some(id);
+                            known.text.clear();
+                            ask(&self.format, run, request, &mut known.text);
+                        }
+                        early.extend_from_slice(&known.text);
+                    }
+                }
+                _ => ask(&self.format, run, request, early),
+            }
+            // A line has at most 64 values, each of at most 256 bytes before they are escaped.
+            let len = (early.len() - start - 4) as u32;
+            if let Some(front) = early.get_mut(start..).and_then(|run| run.first_chunk_mut()) {
+                *front = len.to_le_bytes();
+            }
+        }
+    }
+
+    /// The record: the whole line but for its time.
+    pub(super) fn end(&mut self, now: Time, end: &End<'_>, mut early: &[u8]) -> &[u8] {
+        let Self { format, places, line, .. } = self;
+        line.clear();
+        line.extend_from_slice(&[0; HEAD]);
+        let mut times = 8;
+        for (stage, run) in &format.runs {
+            match stage {
+                Stage::Connection | Stage::Request => {
+                    if let Some((len, rest)) = early.split_first_chunk()
+                        && let Some((run, rest)) =
+                            rest.split_at_checked(u32::from_le_bytes(*len) as usize)
+                    {
+                        line.extend_from_slice(run);
+                        early = rest;
+                    }
+                }
+                Stage::Time => {
+                    for step in format.steps.get(run.clone()).unwrap_or_default() {
+                        line.extend_from_slice(&step.before);
+                        let at = line.len();
+                        point(line, times, (at - HEAD) as u32);
+                        times = at;
+                        line.extend_from_slice(&[b' '; TIME]);
+                        if format.json {
+                            line.push(b'"');
+                        }
+                    }
+                }
+                Stage::Place => place(places, format, run, now, end, line),
+                Stage::End => tell(format, run, now, end, line),
+            }
+        }
+        point(line, times, NO_TIME);
+        if format.json {
+            match line.get_mut(HEAD) {
+                Some(comma) => *comma = b'{',
+                None => line.push(b'{'),
+            }
+        }
+        line.extend_from_slice(&format.after);
+        if let Some(head) = line.first_chunk_mut() {
+            *head = end.started.as_nanos().to_le_bytes();
+        }
+        line
+    }
+}
+
+/// Writes at `at` where a time is.
+fn point(line: &mut [u8], at: usize, to: u32) {
+    if let Some(link) = line.get_mut(at..).and_then(|link| link.first_chunk_mut()) {
+        *link = to.to_le_bytes();
+    }
+}
+
+/// Sets the times of a record, whose line is appended.
+pub(super) fn set_time(record: &[u8], nanos: impl Fn(Time) -> u64, out: &mut Vec<u8>) {
+    let Some((started, rest)) = record.split_first_chunk() else {
+        return;
+    };
+    let Some((first, line)) = rest.split_first_chunk() else {
+        return;
+    };
+    let start = out.len();
+    out.extend_from_slice(line);
+    let mut next = u32::from_le_bytes(*first);
+    if next == NO_TIME {
+        return;
+    }
+    let started = Time::from_nanos(u64::from_le_bytes(*started));
+    let moment = moment(nanos(started));
+    while next != NO_TIME {
+        let hole = out.get_mut(start + next as usize..).and_then(|rest| rest.first_chunk_mut());
+        let Some(hole) = hole else {
+            return;
+        };
+        if let Some(link) = hole.first_chunk() {
+            next = u32::from_le_bytes(*link);
+        }
+        *hole = moment;
+    }
+}
+
+/// Appends a field, as the format has it.
+#[inline]
+fn put(json: bool, step: &Step, value: Seen<'_>, out: &mut Vec<u8>) {
+    if !json {
+        out.extend_from_slice(&step.before);
+        text_value(out, value, step.quoted);
+    } else if value != Seen::Absent {
+        out.extend_from_slice(&step.before);
+        json_value(out, value);
+    }
+}
+
+/// Appends fields that the request knows.
+fn ask(format: &Format, run: &Range<usize>, request: &mut dyn Request, out: &mut Vec<u8>) {
+    for step in format.steps.get(run.clone()).unwrap_or_default() {
+        if let Field::Attr(attr) = &step.field {
+            put(format.json, step, Seen::new(request.attr(attr)), out);
+        }
+    }
+}
+
+/// Appends fields that the end knows.
+fn tell(format: &Format, run: &Range<usize>, now: Time, end: &End<'_>, out: &mut Vec<u8>) {
+    for step in format.steps.get(run.clone()).unwrap_or_default() {
+        let value = match &step.field {
+            Field::Duration => {
+                out.extend_from_slice(&step.before);
+                put_seconds(out, now.as_nanos().saturating_sub(end.started.as_nanos()));
+                continue;
+            }
+            Field::Attempts => Seen::Number(end.attempts.into()),
+            Field::RequestBytes => Seen::Number(end.request_bytes),
+            Field::ReplyBytes => Seen::Number(end.reply_bytes),
+            Field::Route => named(end.route.as_bytes()),
+            Field::Cluster => named(end.cluster.as_bytes()),
+            Field::Endpoint => named(end.endpoint.as_bytes()),
+            Field::Code => named(end.code.as_bytes()),
+            Field::Outcome => named(end.outcome.as_str().as_bytes()),
+            Field::Reason if end.reason == Reason::None => Seen::Absent,
+            Field::Reason => named(end.reason.as_str().as_bytes()),
+            // Of other runs.
+            Field::Attr(_) | Field::Time => continue,
+        };
+        match value {
+            Seen::Number(number) => {
+                out.extend_from_slice(&step.before);
+                put_number(out, number);
+            }
+            value => put(format.json, step, value, out),
+        }
+    }
+}
+
+/// Appends fields that the end knows, and that many requests say alike.
+fn place(
+    places: &mut Vec<Place>,
+    format: &Format,
+    run: &Range<usize>,
+    now: Time,
+    end: &End<'_>,
+    out: &mut Vec<u8>,
+) {
+    if places.is_empty() {
+        places.resize(PLACES, Place::default());
+    }
+    let names = [end.route, end.cluster, end.endpoint, end.code];
+    // Where names lie is only a hint of which they are, but a good one.
+    let hint = names.iter().fold(end.outcome as usize, |hint, name| {
+        hint.wrapping_mul(31).wrapping_add(name.as_ptr().addr() >> 3)
+    });
+    let Some(known) = places.get_mut((hint ^ hint >> 7) % PLACES) else {
+        return;
+    };
+    let same = known.outcome == end.outcome
+        && known.reason == end.reason
+        && known.names.iter().zip(names).all(|(known, name)| known == name)
+        && !known.text.is_empty();
+    if !same {
+        (known.outcome, known.reason) = (end.outcome, end.reason);
+        for (known, name) in known.names.iter_mut().zip(names) {
+            known.clear();
+            known.push_str(name);
+        }
+        known.text.clear();
+        tell(format, run, now, end, &mut known.text);
+    }
+    out.extend_from_slice(&known.text);
+}
+
+#[cfg(test)]
+mod tests {
+    use heptad_core::{Render as _, Wall};
+
+    use super::*;
+    use crate::fake::Fake;
+
+    /// A request of one of many connections, and how it ends.
+    fn one(rng: &mut fastrand::Rng) -> (Fake, End<'static>) {
+        let connection = rng.u64(..3 * CONNECTIONS as u64);
+        let mut request = Fake::new()
+            .with("listener", "l")
+            .ip("source.ip", "10.0.0.1")
+            .number("source.port", connection);
+        if rng.bool() {
+            request = request.of(connection);
+        }
+        if rng.bool() {
+            request = request.with("method", rng.choice(["GET", "a \" b"]).expect("one"));
+        }
+        let mut end = End::default();
+        end.outcome = *rng.choice(Outcome::ALL).expect("one");
+        end.reason = *rng.choice(Reason::ALL).expect("one");
+        end.route = rng.choice(["", "a", "b"]).expect("one");
+        end.cluster = rng.choice(["", "a", "b"]).expect("one");
+        end.endpoint = rng.choice(["", "1:1", "1:2"]).expect("one");
+        end.code = rng.choice(["", "ERR"]).expect("one");
+        end.request_bytes = rng.u64(..1000);
+        end.started = Time::from_nanos(rng.u64(..1_000_000_000_000));
+        (request, end)
+    }
+
+    fn written(lines: &mut Lines, request: &mut Fake, end: &End<'_>) -> String {
+        let mut early = Vec::new();
+        lines.begin(request, &mut early);
+        let record = lines.end(Time::from_nanos(1 << 50), end, &early).to_vec();
+        let mut out = Vec::new();
+        lines.format.record(&record, Wall::default(), &mut out);
+        String::from_utf8(out).expect("text")
+    }
+
+    #[test]
+    fn what_is_remembered_is_what_would_be_made_anew() {
+        let mixed = "{code} {source.ip}:{source.port} {method} {listener} {time} {outcome} \
+                     {reason} {route} {request_bytes} {endpoint} {cluster} {duration} {time}";
+        for format in [Format::json(&[]), Format::text(mixed)] {
+            let format = Arc::new(format.expect("good"));
+            let mut rng = fastrand::Rng::with_seed(7);
+            let mut lines = Lines::new(format.clone());
+            for _ in 0..20_000 {
+                let (mut request, end) = one(&mut rng);
+                let anew = written(&mut Lines::new(format.clone()), &mut request, &end);
+                assert_eq!(written(&mut lines, &mut request, &end), anew);
+                for said in [end.outcome.as_str(), end.route, end.code, end.endpoint] {
+                    assert!(anew.contains(said), "{said:?} in {anew}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn half_a_record_is_no_reason_to_fail() {
+        let format = Arc::new(Format::json(&[]).expect("good"));
+        let (mut lines, mut early) = (Lines::new(format.clone()), Vec::new());
+        lines.begin(&mut Fake::new().with("method", "GET"), &mut early);
+        let end = End::default();
+        for len in 0..early.len() {
+            lines.end(Time::ZERO, &end, &early[..len]);
+        }
+        let record = lines.end(Time::ZERO, &end, &early).to_vec();
+        for len in 0..record.len() {
+            format.record(&record[..len], Wall::default(), &mut Vec::new());
+        }
+    }
+}
