@@ -226,8 +226,11 @@ impl FeedWriter {
         self.ring.put(self.head, record.len() as u64);
         let (words, rest) = record.as_chunks::<8>();
         let (front, back) = self.ring.span(self.head.wrapping_add(1), words.len());
-        for (cell, word) in front.iter().chain(back).zip(words) {
-            cell.store(u64::from_le_bytes(*word), Ordering::Relaxed);
+        let (words_front, words_back) = words.split_at(front.len().min(words.len()));
+        for (cells, words) in [(front, words_front), (back, words_back)] {
+            for (cell, word) in cells.iter().zip(words) {
+                cell.store(u64::from_le_bytes(*word), Ordering::Relaxed);
+            }
         }
         let at = self.head.wrapping_add(words.len());
         if !rest.is_empty() {
@@ -297,6 +300,7 @@ impl Ring {
     }
 
     /// So many words from there on: up to the end of the ring, and from its beginning.
+    #[inline]
     fn span(&self, at: usize, len: usize) -> (&[AtomicU64], &[AtomicU64]) {
         let start = at & (self.words.len() - 1);
         let front = len.min(self.words.len() - start);
@@ -320,16 +324,22 @@ impl Ring {
         while tail != head {
             let len = usize::try_from(self.take(tail)).unwrap_or(0);
             let words = len.div_ceil(8);
-            scratch.resize(words * 8, 0);
-            let (front, back) = self.span(tail.wrapping_add(1), words);
-            for (to, cell) in scratch.as_chunks_mut().0.iter_mut().zip(front.iter().chain(back)) {
-                *to = cell.load(Ordering::Relaxed).to_le_bytes();
+            // What is there from before is written over, so it need not be cleared.
+            if scratch.len() < words * 8 {
+                scratch.resize(words * 8, 0);
             }
-            scratch.truncate(len);
+            let (front, back) = self.span(tail.wrapping_add(1), words);
+            let room = scratch.as_chunks_mut().0;
+            let (room_front, room_back) = room.split_at_mut(front.len().min(room.len()));
+            for (room, cells) in [(room_front, front), (room_back, back)] {
+                for (to, cell) in room.iter_mut().zip(cells) {
+                    *to = cell.load(Ordering::Relaxed).to_le_bytes();
+                }
+            }
             tail = tail.wrapping_add(words + 1);
             // What was copied is free at once, before anything slow is done with it.
             self.tail.store(tail, Ordering::Release);
-            each(scratch);
+            each(scratch.get(..len).unwrap_or_default());
         }
     }
 }

@@ -342,8 +342,7 @@ impl<C: Codec> Engine<C> {
         let Some(session) = self.sessions.get(id.0) else {
             return;
         };
-        let names =
-            Names::read(&self.codec, &session.conn, &x.meta, &frame, &mut self.words);
+        let names = Names::read(&self.codec, &session.conn, &x.meta, &frame, &mut self.words);
         let Stats { series, unknown_attributes, .. } = &mut self.stats;
         let mut view = View {
             codec: &self.codec,

@@ -69,6 +69,10 @@ impl<C: Codec> Attributes for View<'_, C> {
                 scratch.clear();
                 codec.arg(conn, meta, frame, *n, scratch)
             }
+            Attr::SourcePrincipal => {
+                let principal = self.session.principal.as_deref();
+                return Ok(principal.map(|name| Value::Bytes(name.as_bytes())));
+            }
             Attr::SourceIp => return Ok(self.session.peer.ip.map(Value::Ip)),
             Attr::Route => return Ok(named(self.place.map(|(route, _)| route))),
             Attr::Cluster => return Ok(named(self.place.map(|(_, cluster)| cluster))),

@@ -359,7 +359,9 @@ const KEEP: usize = 64 << 10;
 
 impl Keys {
     fn forget(&mut self) {
-        self.found = None;
+        if self.found.take().is_none() {
+            return;
+        }
         self.text.clear();
         self.ends.clear();
         self.text.shrink_to(KEEP);

@@ -101,11 +101,12 @@ impl Text {
     /// Whether the value matches; `None` is an absent one.
     #[inline]
     pub fn matches(&self, value: Option<Value<'_>>) -> bool {
-        // By far the most frequent question.
-        if let (Self::Exact(text), Some(Value::Bytes(bytes))) = (self, value) {
-            return bytes == text.as_bytes();
+        // By far the most frequent questions.
+        match (self, value) {
+            (Self::Exact(text), Some(Value::Bytes(bytes))) => bytes == text.as_bytes(),
+            (Self::Cidr(IpNet::V4(net)), Some(Value::Ip(IpAddr::V4(ip)))) => net.contains(&ip),
+            _ => self.decide(value),
         }
-        self.decide(value)
     }
 
     fn decide(&self, value: Option<Value<'_>>) -> bool {

@@ -304,13 +304,8 @@ impl<C: Codec> Framed<'_, C> {
 
 impl<C: Codec> Subject for Framed<'_, C> {
     fn view<'v>(&'v mut self, place: Option<(&'v str, &'v str)>) -> Box<dyn Request + 'v> {
-        let names = Names::read(
-            self.codec,
-            &self.session.conn,
-            &self.meta,
-            self.frame,
-            &mut self.words,
-        );
+        let names =
+            Names::read(self.codec, &self.session.conn, &self.meta, self.frame, &mut self.words);
         Box::new(View {
             codec: self.codec,
             id: SessionId(Key::from_bits(0)),

@@ -6,11 +6,11 @@
 
 use std::{ops::Range, sync::Arc};
 
-use heptad_core::{End, Outcome, Reason, Request, Time};
+use heptad_core::{End, Outcome, Reason, Request, Time, Value};
 
 use super::format::{Field, Format, Stage, Step};
 use crate::record::{
-    Seen, json_value, moment, named, put_number, put_seconds, text_value,
+    Seen, is_plain, json_value, moment, named, put_number, put_seconds, text_value,
 };
 
 /// Connections and places that are remembered. One that is not is made anew for each line.
@@ -18,7 +18,7 @@ const CONNECTIONS: usize = 1024;
 const PLACES: usize = 128;
 
 /// Room for the time in a line; before it is set, its first bytes say where the next one is.
-const TIME: usize = "0000-00-00T00:00:00.000000Z".len();
+const TIME: &[u8; 27] = b"0000-00-00T00:00:00.000000Z";
 /// Before the line: when the request started, and where its first time is.
 const HEAD: usize = 12;
 /// No time, or no more.
@@ -30,8 +30,18 @@ pub(super) struct Lines {
     format: Arc<Format>,
     connections: Vec<Connection>,
     places: Vec<Place>,
-    /// The line at hand.
+}
+
+/// A line whose request is not yet over.
+#[derive(Debug, Default)]
+pub(super) struct Begun {
+    /// The record as far as it goes without the end.
     line: Vec<u8>,
+    /// Where the position of the next time goes.
+    times: usize,
+    /// What comes later in the line and will no longer be known at the end: each run of it with
+    /// its length before.
+    rest: Vec<u8>,
 }
 
 /// What the requests of a connection say alike.
@@ -52,87 +62,84 @@ struct Place {
 
 impl Lines {
     pub(super) fn new(format: Arc<Format>) -> Self {
-        Self { format, connections: Vec::new(), places: Vec::new(), line: Vec::new() }
+        Self { format, connections: Vec::new(), places: Vec::new() }
     }
 
-    /// What will no longer be known at the end: each run of it with its length before.
-    pub(super) fn begin(&mut self, request: &mut dyn Request, early: &mut Vec<u8>) {
-        for (stage, run) in &self.format.runs {
-            if !stage.early() {
-                continue;
+    /// What is known before the end.
+    pub(super) fn begin(&mut self, request: &mut dyn Request, begun: &mut Begun) {
+        let Begun { line, times, rest } = begun;
+        line.clear();
+        line.extend_from_slice(&[0; HEAD]);
+        *times = 8;
+        rest.clear();
+        let (front, back) = self.format.runs.split_at(self.format.front);
+        for (stage, run) in front {
+            match stage {
+                Stage::Time => self.format.time(run, line, times),
+                _ => early(&self.format, &mut self.connections, *stage, run, request, line),
             }
-            let start = early.len();
-            early.extend_from_slice(&[0; 4]);
-            match (stage, request.connection()) {
-                (Stage::Connection, Some(id)) => {
-                    if self.connections.is_empty() {
-                        self.connections.resize(CONNECTIONS, Connection::default());
-                    }
-                    let at = id as usize % CONNECTIONS;
-                    if let Some(known) = self.connections.get_mut(at) {
-                        if known.id != Some(id) {
-                            known.id = Some(id);
-                            known.text.clear();
-                            ask(&self.format, run, request, &mut known.text);
-                        }
-                        early.extend_from_slice(&known.text);
-                    }
-                }
-                _ => ask(&self.format, run, request, early),
-            }
+        }
+        for (stage, run) in back.iter().filter(|(stage, _)| stage.early()) {
+            let start = rest.len();
+            rest.extend_from_slice(&[0; 4]);
+            early(&self.format, &mut self.connections, *stage, run, request, rest);
             // A line has at most 64 values, each of at most 256 bytes before they are escaped.
-            let len = (early.len() - start - 4) as u32;
-            if let Some(front) = early.get_mut(start..).and_then(|run| run.first_chunk_mut()) {
-                *front = len.to_le_bytes();
-            }
+            let len = (rest.len() - start - 4) as u32;
+            point(rest, start, len);
         }
     }
 
     /// The record: the whole line but for its time.
-    pub(super) fn end(&mut self, now: Time, end: &End<'_>, mut early: &[u8]) -> &[u8] {
-        let Self { format, places, line, .. } = self;
-        line.clear();
-        line.extend_from_slice(&[0; HEAD]);
-        let mut times = 8;
-        for (stage, run) in &format.runs {
+    pub(super) fn end<'b>(&mut self, now: Time, end: &End<'_>, begun: &'b mut Begun) -> &'b [u8] {
+        let Self { format, places, .. } = self;
+        let Begun { line, times, rest } = begun;
+        let mut rest = &rest[..];
+        for (stage, run) in format.runs.get(format.front..).unwrap_or_default() {
             match stage {
                 Stage::Connection | Stage::Request => {
-                    if let Some((len, rest)) = early.split_first_chunk()
-                        && let Some((run, rest)) =
-                            rest.split_at_checked(u32::from_le_bytes(*len) as usize)
+                    if let Some((len, after)) = rest.split_first_chunk()
+                        && let Some((run, after)) =
+                            after.split_at_checked(u32::from_le_bytes(*len) as usize)
                     {
                         line.extend_from_slice(run);
-                        early = rest;
+                        rest = after;
                     }
                 }
-                Stage::Time => {
-                    for step in format.steps.get(run.clone()).unwrap_or_default() {
-                        line.extend_from_slice(&step.before);
-                        let at = line.len();
-                        point(line, times, (at - HEAD) as u32);
-                        times = at;
-                        line.extend_from_slice(&[b' '; TIME]);
-                        if format.json {
-                            line.push(b'"');
-                        }
-                    }
-                }
+                Stage::Time => format.time(run, line, times),
                 Stage::Place => place(places, format, run, now, end, line),
                 Stage::End => tell(format, run, now, end, line),
             }
         }
-        point(line, times, NO_TIME);
+        point(line, *times, NO_TIME);
         if format.json {
             match line.get_mut(HEAD) {
                 Some(comma) => *comma = b'{',
                 None => line.push(b'{'),
             }
+            line.extend_from_slice(b"}\n");
+        } else {
+            line.extend_from_slice(&format.after);
         }
-        line.extend_from_slice(&format.after);
         if let Some(head) = line.first_chunk_mut() {
             *head = end.started.as_nanos().to_le_bytes();
         }
         line
+    }
+}
+
+impl Format {
+    /// Appends room for times.
+    fn time(&self, run: &Range<usize>, line: &mut Vec<u8>, times: &mut usize) {
+        for step in self.steps.get(run.clone()).unwrap_or_default() {
+            step.before.put(line);
+            let at = line.len();
+            point(line, *times, (at - HEAD) as u32);
+            *times = at;
+            line.extend_from_slice(TIME);
+            if self.json {
+                line.push(b'"');
+            }
+        }
     }
 }
 
@@ -171,14 +178,39 @@ pub(super) fn set_time(record: &[u8], nanos: impl Fn(Time) -> u64, out: &mut Vec
     }
 }
 
+/// Appends fields that the request knows.
+fn early(
+    format: &Format,
+    connections: &mut Vec<Connection>,
+    stage: Stage,
+    run: &Range<usize>,
+    request: &mut dyn Request,
+    out: &mut Vec<u8>,
+) {
+    let Some(id) = request.connection().filter(|_| stage == Stage::Connection) else {
+        return ask(format, run, request, out);
+    };
+    if connections.is_empty() {
+        connections.resize(CONNECTIONS, Connection::default());
+    }
+    let Some(known) = connections.get_mut(id as usize % CONNECTIONS) else {
+        return;
+    };
+    if known.id != Some(id) {
+        known.id = Some(id);
+        known.text.clear();
+        ask(format, run, request, &mut known.text);
+    }
+    out.extend_from_slice(&known.text);
+}
+
 /// Appends a field, as the format has it.
-#[inline]
 fn put(json: bool, step: &Step, value: Seen<'_>, out: &mut Vec<u8>) {
     if !json {
-        out.extend_from_slice(&step.before);
+        step.before.put(out);
         text_value(out, value, step.quoted);
     } else if value != Seen::Absent {
-        out.extend_from_slice(&step.before);
+        step.before.put(out);
         json_value(out, value);
     }
 }
@@ -186,8 +218,19 @@ fn put(json: bool, step: &Step, value: Seen<'_>, out: &mut Vec<u8>) {
 /// Appends fields that the request knows.
 fn ask(format: &Format, run: &Range<usize>, request: &mut dyn Request, out: &mut Vec<u8>) {
     for step in format.steps.get(run.clone()).unwrap_or_default() {
-        if let Field::Attr(attr) = &step.field {
-            put(format.json, step, Seen::new(request.attr(attr)), out);
+        let Field::Attr(attr) = &step.field else {
+            continue;
+        };
+        match request.attr(attr) {
+            Ok(None) if format.json => {}
+            // Nearly every value is like this.
+            Ok(Some(Value::Bytes(bytes))) if format.json && is_plain(bytes) => {
+                step.before.put(out);
+                out.push(b'"');
+                out.extend_from_slice(bytes);
+                out.push(b'"');
+            }
+            found => put(format.json, step, Seen::new(found), out),
         }
     }
 }
@@ -195,32 +238,31 @@ fn ask(format: &Format, run: &Range<usize>, request: &mut dyn Request, out: &mut
 /// Appends fields that the end knows.
 fn tell(format: &Format, run: &Range<usize>, now: Time, end: &End<'_>, out: &mut Vec<u8>) {
     for step in format.steps.get(run.clone()).unwrap_or_default() {
-        let value = match &step.field {
+        let number = match &step.field {
             Field::Duration => {
-                out.extend_from_slice(&step.before);
+                step.before.put(out);
                 put_seconds(out, now.as_nanos().saturating_sub(end.started.as_nanos()));
                 continue;
             }
-            Field::Attempts => Seen::Number(end.attempts.into()),
-            Field::RequestBytes => Seen::Number(end.request_bytes),
-            Field::ReplyBytes => Seen::Number(end.reply_bytes),
-            Field::Route => named(end.route.as_bytes()),
-            Field::Cluster => named(end.cluster.as_bytes()),
-            Field::Endpoint => named(end.endpoint.as_bytes()),
-            Field::Code => named(end.code.as_bytes()),
-            Field::Outcome => named(end.outcome.as_str().as_bytes()),
-            Field::Reason if end.reason == Reason::None => Seen::Absent,
-            Field::Reason => named(end.reason.as_str().as_bytes()),
-            // Of other runs.
-            Field::Attr(_) | Field::Time => continue,
-        };
-        match value {
-            Seen::Number(number) => {
-                out.extend_from_slice(&step.before);
-                put_number(out, number);
+            Field::Attempts => end.attempts.into(),
+            Field::RequestBytes => end.request_bytes,
+            Field::ReplyBytes => end.reply_bytes,
+            name => {
+                let name = match name {
+                    Field::Route => end.route,
+                    Field::Cluster => end.cluster,
+                    Field::Endpoint => end.endpoint,
+                    Field::Code => end.code,
+                    Field::Outcome => end.outcome.as_str(),
+                    Field::Reason if end.reason != Reason::None => end.reason.as_str(),
+                    _ => "",
+                };
+                put(format.json, step, named(name.as_bytes()), out);
+                continue;
             }
-            value => put(format.json, step, value, out),
-        }
+        };
+        step.before.put(out);
+        put_number(out, number);
     }
 }
 
@@ -293,9 +335,9 @@ mod tests {
     }
 
     fn written(lines: &mut Lines, request: &mut Fake, end: &End<'_>) -> String {
-        let mut early = Vec::new();
-        lines.begin(request, &mut early);
-        let record = lines.end(Time::from_nanos(1 << 50), end, &early).to_vec();
+        let mut begun = Begun::default();
+        lines.begin(request, &mut begun);
+        let record = lines.end(Time::from_nanos(1 << 50), end, &mut begun).to_vec();
         let mut out = Vec::new();
         lines.format.record(&record, Wall::default(), &mut out);
         String::from_utf8(out).expect("text")
@@ -323,13 +365,9 @@ mod tests {
     #[test]
     fn half_a_record_is_no_reason_to_fail() {
         let format = Arc::new(Format::json(&[]).expect("good"));
-        let (mut lines, mut early) = (Lines::new(format.clone()), Vec::new());
-        lines.begin(&mut Fake::new().with("method", "GET"), &mut early);
-        let end = End::default();
-        for len in 0..early.len() {
-            lines.end(Time::ZERO, &end, &early[..len]);
-        }
-        let record = lines.end(Time::ZERO, &end, &early).to_vec();
+        let (mut lines, mut begun) = (Lines::new(format.clone()), Begun::default());
+        lines.begin(&mut Fake::new().with("method", "GET"), &mut begun);
+        let record = lines.end(Time::ZERO, &End::default(), &mut begun).to_vec();
         for len in 0..record.len() {
             format.record(&record[..len], Wall::default(), &mut Vec::new());
         }

@@ -10,8 +10,8 @@ mod line;
 use std::sync::Arc;
 
 use heptad_core::{
-    End, Feed, FeedWriter, Filter, FilterWorker, OptionsError, Outcome, Request, Time,
-    Verdict, Want,
+    End, Feed, FeedWriter, Filter, FilterWorker, OptionsError, Outcome, Request, Time, Verdict,
+    Want,
     units::{Period, Size},
 };
 use heptad_route::{Expr, MAX_DEPTH, Match, Tri};
@@ -20,7 +20,7 @@ use serde::Deserialize;
 
 use crate::record::Slots;
 use format::{BadFormat, Format};
-use line::Lines;
+use line::{Begun, Lines};
 
 /// What performs the feed.
 pub const FILE: &str = "file";
@@ -256,7 +256,7 @@ struct Worker {
     plan: Arc<Plan>,
     lines: Lines,
     feed: FeedWriter,
-    slots: Slots,
+    slots: Slots<Begun>,
     rng: fastrand::Rng,
 }
 
@@ -268,9 +268,9 @@ impl FilterWorker for Worker {
         }
         let bits = self.plan.wanted(request);
         if bits != 0
-            && let Some((slot, early)) = self.slots.take()
+            && let Some((slot, begun)) = self.slots.take()
         {
-            self.lines.begin(request, early);
+            self.lines.begin(request, begun);
             // The buffer's number, from 1, and the conditions.
             *scratch = u64::from(bits) << 32 | (u64::from(slot) + 1);
         }
@@ -283,10 +283,10 @@ impl FilterWorker for Worker {
             return;
         };
         if self.plan.holds(bits, now, end)
-            && let Some(early) = self.slots.get(slot)
+            && let Some(begun) = self.slots.get(slot)
         {
             // What has no room is counted there.
-            let _ = self.feed.push(self.lines.end(now, end, early));
+            let _ = self.feed.push(self.lines.end(now, end, begun));
         }
         self.slots.give(slot);
     }

@@ -3,7 +3,7 @@
 
 use std::{io::Write as _, net::IpAddr};
 
-use super::{Seen, put_number};
+use super::{MAX_VALUE, Seen, put_number};
 
 /// Marks a value that was cut off.
 const MORE: &str = "…";
@@ -45,6 +45,12 @@ const fn plain_word(word: [u8; 8]) -> bool {
     (word | low | quote | backslash | delete) & HIGH == 0
 }
 
+/// Whether a value may stand between quotes, whole and as it is.
+pub(crate) fn is_plain(bytes: &[u8]) -> bool {
+    bytes.len() <= MAX_VALUE && all_plain(bytes)
+}
+
+#[inline]
 fn all_plain(bytes: &[u8]) -> bool {
     match bytes.last_chunk::<8>() {
         // The last eight may have been seen already, which is cheaper than one by one.

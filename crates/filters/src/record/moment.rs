@@ -1,11 +1,28 @@
 //! Times and numbers as text, without allocation. Knows no clock.
 
+use std::cell::Cell;
+
 const NANOS: u64 = 1_000_000_000;
+
+thread_local! {
+    /// The second that was asked for last: moments come in nearly the order of time.
+    static LAST: Cell<(u64, [u8; 27])> = const { Cell::new((0, *b"1970-01-01T00:00:00.000000Z")) };
+}
 
 /// A point in time, in nanoseconds since the Unix epoch, as RFC 3339 with microseconds:
 /// `2026-02-03T04:05:06.123456Z`.
 pub(crate) fn moment(nanos: u64) -> [u8; 27] {
-    let (seconds, micros) = (nanos / NANOS, nanos % NANOS / 1000);
+    let seconds = nanos / NANOS;
+    let (last, mut text) = LAST.get();
+    if last != seconds {
+        text = whole(seconds);
+        LAST.set((seconds, text));
+    }
+    text[20..26].copy_from_slice(&six((nanos % NANOS / 1000) as u32));
+    text
+}
+
+fn whole(seconds: u64) -> [u8; 27] {
     let (days, second) = (seconds / 86_400, seconds % 86_400);
     let (year, month, day) = date(days);
     let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
@@ -15,7 +32,6 @@ pub(crate) fn moment(nanos: u64) -> [u8; 27] {
     text[..10].copy_from_slice(&[y0, y1, y2, y3, b'-', m0, m1, b'-', d0, d1]);
     let ([h0, h1], [m0, m1], [s0, s1]) = (pair(hour), pair(minute), pair(second));
     text[11..19].copy_from_slice(&[h0, h1, b':', m0, m1, b':', s0, s1]);
-    text[20..26].copy_from_slice(&six(micros));
     text
 }
 
@@ -25,8 +41,12 @@ const fn pair(number: u64) -> [u8; 2] {
 }
 
 /// The last six digits of a number.
-const fn six(number: u64) -> [u8; 6] {
-    let ([a, b], [c, d], [e, f]) = (pair(number / 10_000), pair(number / 100), pair(number));
+const fn six(number: u32) -> [u8; 6] {
+    const fn two(number: u32) -> [u8; 2] {
+        [b'0' + (number / 10) as u8, b'0' + (number % 10) as u8]
+    }
+    let ([a, b], [c, d]) = (two(number / 10_000 % 100), two(number / 100 % 100));
+    let [e, f] = two(number % 100);
     [a, b, c, d, e, f]
 }
 
@@ -47,19 +67,41 @@ const fn date(days: u64) -> (u64, u64, u64) {
 }
 
 /// Appends nanoseconds as seconds with microseconds: `0.001234`.
+#[inline]
 pub(crate) fn put_seconds(out: &mut Vec<u8>, nanos: u64) {
-    put_number(out, nanos / NANOS);
-    let [a, b, c, d, e, f] = six(nanos % NANOS / 1000);
-    out.extend_from_slice(&[b'.', a, b, c, d, e, f]);
+    if nanos < 10 * NANOS {
+        let [a, b, c, d, e, f] = six((nanos % NANOS / 1000) as u32);
+        out.extend_from_slice(&[b'0' + (nanos / NANOS) as u8, b'.', a, b, c, d, e, f]);
+    } else {
+        put_number(out, nanos / NANOS);
+        let [a, b, c, d, e, f] = six((nanos % NANOS / 1000) as u32);
+        out.extend_from_slice(&[b'.', a, b, c, d, e, f]);
+    }
 }
 
 /// Appends a whole number. The standard formatter takes ten times as long, and a line has a dozen
 /// numbers.
-pub(crate) fn put_number(out: &mut Vec<u8>, mut number: u64) {
-    if number < 10 {
-        out.push(b'0' + number as u8);
-        return;
+#[inline]
+pub(crate) fn put_number(out: &mut Vec<u8>, number: u64) {
+    if number >= 10_000 {
+        return put_long(out, number);
     }
+    // All four digits, of which those in front are cut off.
+    let number = number as u32;
+    let digits = |n: u32| u32::from(b'0') + n % 10;
+    let [a, b] = [digits(number / 1000), digits(number / 100)];
+    let [c, d] = [digits(number / 10), digits(number)];
+    let word = a | b << 8 | c << 16 | d << 24;
+    let skip = 3 - u32::min(
+        3,
+        u32::from(number >= 10) + u32::from(number >= 100) + u32::from(number >= 1000),
+    );
+    let end = out.len() + 4 - skip as usize;
+    out.extend_from_slice(&(word >> (8 * skip)).to_le_bytes());
+    out.truncate(end);
+}
+
+fn put_long(out: &mut Vec<u8>, mut number: u64) {
     let mut digits = [b'0'; 20];
     let mut left = digits.len();
     for (at, digit) in digits.iter_mut().enumerate().rev() {

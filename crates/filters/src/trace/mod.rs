@@ -132,7 +132,7 @@ impl Filter for Trace {
 struct Worker {
     plan: Arc<Plan>,
     feed: Option<FeedWriter>,
-    slots: Slots,
+    slots: Slots<Vec<u8>>,
     rng: fastrand::Rng,
 }
 
@@ -176,6 +176,7 @@ impl FilterWorker for Worker {
         let mut own = from.unwrap_or_else(|| self.begin(sampled));
         own.span = self.rng.u64(1..).to_be_bytes();
         if records && let Some((slot, record)) = self.slots.take() {
+            record.clear();
             let state = match request.attr(&self.plan.state) {
                 Ok(Some(Value::Bytes(state))) if from.is_some() => state,
                 _ => &[],
