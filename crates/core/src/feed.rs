@@ -1,15 +1,15 @@
-//! The way out for filters that record: bounded rings of bytes, one for each worker, read by a
+//! The way out for filters that record: bounded trays of bytes, one for each worker, emptied by a
 //! thread that may do I/O.
 //!
-//! A worker copies a record into its ring or drops it; it never waits, takes no lock and wakes
-//! nobody, unless the ring becomes half full. What performs a feed (a file, a collector) is not
-//! known here: it is found by the feed's service and target, as for [`Ask`](crate::Ask).
+//! A worker appends a record to its tray or drops it; it never waits, and wakes nobody unless the
+//! tray becomes half full. What performs a feed (a file, a collector) is not known here: it is found
+//! by the feed's service and target, as for [`Ask`](crate::Ask).
 
 use std::{
     fmt,
     sync::{
-        Arc, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence},
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError,
+        atomic::{AtomicBool, AtomicU64, Ordering, fence},
     },
 };
 
@@ -61,23 +61,23 @@ pub struct Feed {
     service: Box<str>,
     target: Box<str>,
     render: Box<dyn Render>,
-    /// Words of each ring; a power of two.
-    words: usize,
-    rings: Mutex<Vec<Arc<Ring>>>,
+    /// Bytes that each tray has room for.
+    room: usize,
+    trays: Mutex<Vec<Arc<Tray>>>,
     wake: OnceLock<Box<dyn Fn() + Send + Sync>>,
     failed: AtomicU64,
-    /// What rings that are gone have counted.
+    /// What trays that are gone have counted.
     past: [AtomicU64; 2],
 }
 
-/// The smallest ring, in bytes.
+/// The smallest tray, in bytes.
 const LEAST: usize = 4 << 10;
-/// The largest ring, in bytes.
+/// The largest tray, in bytes.
 const MOST: usize = 1 << 30;
 
 impl Feed {
-    /// A feed to `target` of the performer `service`, with a ring of about `bytes` bytes for each
-    /// worker (4 KiB to 1 GiB, rounded up to a power of two).
+    /// A feed to `target` of the performer `service`, with a tray of `bytes` bytes for each worker
+    /// (4 KiB to 1 GiB); a record takes four more than it has.
     pub fn new(
         service: impl Into<Box<str>>,
         target: impl Into<Box<str>>,
@@ -88,8 +88,8 @@ impl Feed {
             service: service.into(),
             target: target.into(),
             render: Box::new(render),
-            words: bytes.clamp(LEAST, MOST).next_power_of_two() / 8,
-            rings: Mutex::default(),
+            room: bytes.clamp(LEAST, MOST),
+            trays: Mutex::default(),
             wake: OnceLock::new(),
             failed: AtomicU64::new(0),
             past: Default::default(),
@@ -113,12 +113,12 @@ impl Feed {
 
     /// A worker's end of the feed.
     pub fn writer(self: &Arc<Self>) -> FeedWriter {
-        let ring = Arc::new(Ring::new(self.words));
-        self.rings().push(ring.clone());
-        FeedWriter { feed: self.clone(), ring, head: 0, tail: 0 }
+        let tray = Arc::new(Tray::new(self.room));
+        self.trays().push(tray.clone());
+        FeedWriter { feed: self.clone(), tray, back: false }
     }
 
-    /// For the reader: called when a ring becomes half full. Only the first counts.
+    /// For the reader: called when a tray becomes half full. Only the first counts.
     pub fn on_pressure(&self, wake: impl Fn() + Send + Sync + 'static) {
         // A feed has one reader; a second one reads what the first has left.
         let _ = self.wake.set(Box::new(wake));
@@ -131,21 +131,34 @@ impl Feed {
         // What the dropped handles have done happened before what is read now.
         fence(Ordering::Acquire);
         // A worker that begins meanwhile does not wait for whatever `each` does.
-        let rings = self.rings().clone();
+        let trays = self.trays().clone();
         let mut closed = false;
-        for ring in &rings {
-            let over = ring.closed.load(Ordering::Acquire);
-            ring.read(scratch, each);
+        for tray in &trays {
+            let over = tray.closed.load(Ordering::Acquire);
+            for pile in &tray.piles {
+                scratch.clear();
+                scratch.reserve(self.room);
+                // Held for a moment only: what is slow is done with what was taken.
+                std::mem::swap(scratch, &mut *lock(pile));
+                let mut rest = &scratch[..];
+                while let Some((len, after)) = rest.split_first_chunk()
+                    && let Some((record, after)) =
+                        after.split_at_checked(u32::from_le_bytes(*len) as usize)
+                {
+                    each(record);
+                    rest = after;
+                }
+            }
             if over {
-                ring.empty.store(true, Ordering::Relaxed);
+                tray.empty.store(true, Ordering::Relaxed);
                 closed = true;
             }
         }
         if closed {
-            self.rings().retain(|ring| {
-                let gone = ring.empty.load(Ordering::Relaxed);
+            self.trays().retain(|tray| {
+                let gone = tray.empty.load(Ordering::Relaxed);
                 if gone {
-                    for (past, now) in self.past.iter().zip([&ring.pushed, &ring.dropped]) {
+                    for (past, now) in self.past.iter().zip([&tray.pushed, &tray.dropped]) {
                         past.fetch_add(now.load(Ordering::Relaxed), Ordering::Relaxed);
                     }
                 }
@@ -157,12 +170,12 @@ impl Feed {
 
     /// Records that had room.
     pub fn recorded(&self) -> u64 {
-        self.sum(0, |ring| &ring.pushed)
+        self.sum(0, |tray| &tray.pushed)
     }
 
     /// Records for which there was no room.
     pub fn dropped(&self) -> u64 {
-        self.sum(1, |ring| &ring.dropped)
+        self.sum(1, |tray| &tray.dropped)
     }
 
     /// Records that were read and could not be written or sent.
@@ -175,15 +188,15 @@ impl Feed {
         self.failed.fetch_add(records, Ordering::Relaxed);
     }
 
-    fn sum(&self, past: usize, of: impl Fn(&Ring) -> &AtomicU64) -> u64 {
-        let rings = self.rings();
-        let now: u64 = rings.iter().map(|ring| of(ring).load(Ordering::Relaxed)).sum();
+    fn sum(&self, past: usize, of: impl Fn(&Tray) -> &AtomicU64) -> u64 {
+        let trays = self.trays();
+        let now: u64 = trays.iter().map(|tray| of(tray).load(Ordering::Relaxed)).sum();
         now + self.past.get(past).map_or(0, |past| past.load(Ordering::Relaxed))
     }
 
-    fn rings(&self) -> std::sync::MutexGuard<'_, Vec<Arc<Ring>>> {
+    fn trays(&self) -> MutexGuard<'_, Vec<Arc<Tray>>> {
         // Taken when a worker begins, by the reader and by scrapes; never for a request.
-        self.rings.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.trays)
     }
 }
 
@@ -200,80 +213,64 @@ impl fmt::Debug for Feed {
 #[derive(Debug)]
 pub struct FeedWriter {
     feed: Arc<Feed>,
-    ring: Arc<Ring>,
-    /// Where the next word goes.
-    head: usize,
-    /// How far the reader was when it was last looked at.
-    tail: usize,
+    tray: Arc<Tray>,
+    /// Which pile is added to.
+    back: bool,
 }
 
 impl FeedWriter {
     /// Hands a record over, or drops it and says so: `false` if there was no room. Allocates
     /// nothing and never waits.
     pub fn push(&mut self, record: &[u8]) -> bool {
-        let size = self.ring.words.len();
-        let need = record.len().div_ceil(8) + 1;
-        let mut used = self.head.wrapping_sub(self.tail);
-        let before = used;
-        if used + need > size {
-            self.tail = self.ring.tail.load(Ordering::Acquire);
-            used = self.head.wrapping_sub(self.tail);
-            if used + need > size {
-                self.ring.dropped.fetch_add(1, Ordering::Relaxed);
-                return false;
-            }
+        let room = self.feed.room;
+        let Ok(len) = u32::try_from(record.len()) else {
+            return self.dropped();
+        };
+        let Some(mut pile) = self.tray.pile(&mut self.back) else {
+            return self.dropped();
+        };
+        let before = pile.len();
+        if before + record.len() + 4 > room {
+            drop(pile);
+            return self.dropped();
         }
-        self.ring.put(self.head, record.len() as u64);
-        let (words, rest) = record.as_chunks::<8>();
-        let (front, back) = self.ring.span(self.head.wrapping_add(1), words.len());
-        let (words_front, words_back) = words.split_at(front.len().min(words.len()));
-        for (cells, words) in [(front, words_front), (back, words_back)] {
-            for (cell, word) in cells.iter().zip(words) {
-                cell.store(u64::from_le_bytes(*word), Ordering::Relaxed);
-            }
-        }
-        let at = self.head.wrapping_add(words.len());
-        if !rest.is_empty() {
-            let mut word = [0; 8];
-            for (to, from) in word.iter_mut().zip(rest) {
-                *to = *from;
-            }
-            self.ring.put(at.wrapping_add(1), u64::from_le_bytes(word));
-        }
-        self.head = self.head.wrapping_add(need);
-        self.ring.head.store(self.head, Ordering::Release);
-        let pushed = self.ring.pushed.load(Ordering::Relaxed);
-        self.ring.pushed.store(pushed + 1, Ordering::Relaxed);
-        if before < size / 2 && used + need >= size / 2 {
-            self.pressed();
-        }
-        true
-    }
-
-    /// Half full, as far as this end has seen: looks anew, and wakes the reader if it is so.
-    #[cold]
-    fn pressed(&mut self) {
-        self.tail = self.ring.tail.load(Ordering::Acquire);
-        if self.head.wrapping_sub(self.tail) >= self.ring.words.len() / 2
+        pile.extend_from_slice(&len.to_le_bytes());
+        pile.extend_from_slice(record);
+        let after = pile.len();
+        drop(pile);
+        let pushed = self.tray.pushed.load(Ordering::Relaxed);
+        self.tray.pushed.store(pushed + 1, Ordering::Relaxed);
+        if before < room / 2
+            && after >= room / 2
             && let Some(wake) = self.feed.wake.get()
         {
             wake();
         }
+        true
+    }
+
+    #[cold]
+    fn dropped(&self) -> bool {
+        self.tray.dropped.fetch_add(1, Ordering::Relaxed);
+        false
     }
 }
 
 impl Drop for FeedWriter {
     fn drop(&mut self) {
-        self.ring.closed.store(true, Ordering::Release);
+        self.tray.closed.store(true, Ordering::Release);
     }
 }
 
-/// One writer, one reader. Positions count words and wrap; a record is its length in bytes and
-/// then its bytes, the last word filled up.
-struct Ring {
-    words: Box<[AtomicU64]>,
-    head: AtomicUsize,
-    tail: AtomicUsize,
+/// One writer, one reader, two piles of records, each record behind its length in four bytes.
+///
+/// The reader takes one pile away at a time, first the front one, then the back one. The writer adds
+/// to the front one as long as nothing is in the back one. If the pile it wants is just being taken,
+/// then the other one is not, and what it adds there is younger than all that was taken: so neither
+/// waits for the other, and records stay in order.
+#[derive(Debug)]
+struct Tray {
+    piles: [Mutex<Vec<u8>>; 2],
     pushed: AtomicU64,
     dropped: AtomicU64,
     /// The writer is gone.
@@ -282,12 +279,17 @@ struct Ring {
     empty: AtomicBool,
 }
 
-impl Ring {
-    fn new(words: usize) -> Self {
+/// How often a writer looks for a pile. Each look that fails is one at which the reader went on to
+/// the other pile meanwhile, which it does once for each time it is woken.
+const LOOKS: usize = 8;
+
+impl Tray {
+    fn new(room: usize) -> Self {
+        // All at once, so that no request has to wait for an allocation; the system gives pages as
+        // they are used.
+        let pile = || Mutex::new(Vec::with_capacity(room));
         Self {
-            words: (0..words).map(|_| AtomicU64::new(0)).collect(),
-            head: AtomicUsize::new(0),
-            tail: AtomicUsize::new(0),
+            piles: [pile(), pile()],
             pushed: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
             closed: AtomicBool::new(false),
@@ -295,59 +297,56 @@ impl Ring {
         }
     }
 
-    fn word(&self, at: usize) -> Option<&AtomicU64> {
-        self.words.get(at & (self.words.len() - 1))
-    }
-
-    /// So many words from there on: up to the end of the ring, and from its beginning.
+    /// The pile that the writer adds to.
     #[inline]
-    fn span(&self, at: usize, len: usize) -> (&[AtomicU64], &[AtomicU64]) {
-        let start = at & (self.words.len() - 1);
-        let front = len.min(self.words.len() - start);
-        let back = self.words.get(..len - front).unwrap_or_default();
-        (self.words.get(start..start + front).unwrap_or_default(), back)
-    }
-
-    fn put(&self, at: usize, word: u64) {
-        if let Some(cell) = self.word(at) {
-            cell.store(word, Ordering::Relaxed);
+    fn pile(&self, back: &mut bool) -> Option<MutexGuard<'_, Vec<u8>>> {
+        let [first, second] = &self.piles;
+        if !*back && let Some(pile) = try_lock(first) {
+            return Some(pile);
         }
+        self.other_pile(back, first, second)
     }
 
-    fn take(&self, at: usize) -> u64 {
-        self.word(at).map_or(0, |cell| cell.load(Ordering::Relaxed))
-    }
-
-    fn read(&self, scratch: &mut Vec<u8>, each: &mut dyn FnMut(&[u8])) {
-        let mut tail = self.tail.load(Ordering::Relaxed);
-        let head = self.head.load(Ordering::Acquire);
-        while tail != head {
-            let len = usize::try_from(self.take(tail)).unwrap_or(0);
-            let words = len.div_ceil(8);
-            // What is there from before is written over, so it need not be cleared.
-            if scratch.len() < words * 8 {
-                scratch.resize(words * 8, 0);
-            }
-            let (front, back) = self.span(tail.wrapping_add(1), words);
-            let room = scratch.as_chunks_mut().0;
-            let (room_front, room_back) = room.split_at_mut(front.len().min(room.len()));
-            for (room, cells) in [(room_front, front), (room_back, back)] {
-                for (to, cell) in room.iter_mut().zip(cells) {
-                    *to = cell.load(Ordering::Relaxed).to_le_bytes();
+    #[cold]
+    fn other_pile<'t>(
+        &self,
+        back: &mut bool,
+        first: &'t Mutex<Vec<u8>>,
+        second: &'t Mutex<Vec<u8>>,
+    ) -> Option<MutexGuard<'t, Vec<u8>>> {
+        for _ in 0..LOOKS {
+            if *back {
+                // While something is in it, the next record comes behind that.
+                if let Some(pile) = try_lock(second).filter(|pile| !pile.is_empty()) {
+                    return Some(pile);
+                }
+                // It was read, or is being read, and what was in front of it before that.
+                *back = false;
+                if let Some(pile) = try_lock(first) {
+                    return Some(pile);
                 }
             }
-            tail = tail.wrapping_add(words + 1);
-            // What was copied is free at once, before anything slow is done with it.
-            self.tail.store(tail, Ordering::Release);
-            each(scratch.get(..len).unwrap_or_default());
+            // What is in front is being read.
+            *back = true;
+            if let Some(pile) = try_lock(second) {
+                return Some(pile);
+            }
         }
+        None
     }
 }
 
-impl fmt::Debug for Ring {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Ring").field("words", &self.words.len()).finish_non_exhaustive()
+fn try_lock<T>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
+    match mutex.try_lock() {
+        Ok(guard) => Some(guard),
+        Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+        Err(TryLockError::WouldBlock) => None,
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Bytes and lists: a panic elsewhere cannot have left half of one.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -387,18 +386,18 @@ mod tests {
     fn what_has_no_room_is_dropped_and_counted_and_the_rest_stays_whole() {
         let feed = Feed::new("file", "x", 0, Plain);
         let mut writer = feed.writer();
-        // 4 KiB are 512 words; 100 bytes take 14.
+        // Of 4 KiB, 100 bytes take 104.
         let pushed: Vec<bool> = (0..50_u8).map(|n| writer.push(&[n; 100])).collect();
-        assert_eq!(pushed.iter().filter(|had_room| **had_room).count(), 36);
-        assert!(!writer.push(&[0; 5000]), "longer than the ring");
-        assert_eq!((feed.recorded(), feed.dropped()), (36, 15));
+        assert_eq!(pushed.iter().filter(|had_room| **had_room).count(), 39);
+        assert!(!writer.push(&[0; 5000]), "longer than the tray");
+        assert_eq!((feed.recorded(), feed.dropped()), (39, 12));
         let (got, _) = all(&feed);
-        assert_eq!(got, (0..36_u8).map(|n| vec![n; 100]).collect::<Vec<_>>());
+        assert_eq!(got, (0..39_u8).map(|n| vec![n; 100]).collect::<Vec<_>>());
         assert!(writer.push(b"again"));
     }
 
     #[test]
-    fn the_reader_is_woken_once_when_a_ring_becomes_half_full() {
+    fn the_reader_is_woken_once_when_a_tray_becomes_half_full() {
         let feed = Feed::new("file", "x", 0, Plain);
         let woken = Arc::new(AtomicU64::new(0));
         let count = woken.clone();
@@ -424,6 +423,30 @@ mod tests {
     }
 
     #[test]
+    fn records_stay_in_order_whichever_pile_is_being_read() {
+        let feed = Feed::new("file", "x", 0, Plain);
+        let mut writer = feed.writer();
+        let tray = writer.tray.clone();
+        let [front, back] = &tray.piles;
+        writer.push(b"1");
+        let reading = front.lock().expect("free");
+        writer.push(b"2");
+        drop(reading);
+        // Younger than what is in the back pile, so behind it.
+        writer.push(b"3");
+        assert_eq!((front.lock().unwrap().len(), back.lock().unwrap().len()), (5, 10));
+        front.lock().unwrap().clear();
+        let reading = back.lock().expect("free");
+        writer.push(b"4");
+        drop(reading);
+        writer.push(b"5");
+        assert_eq!((front.lock().unwrap().len(), back.lock().unwrap().len()), (10, 10));
+        all(&feed);
+        writer.push(b"6");
+        assert_eq!(front.lock().unwrap().len(), 5);
+    }
+
+    #[test]
     fn a_feed_ends_when_all_others_are_gone_and_not_before_it_is_read() {
         let feed = Feed::new("file", "x", 0, Plain);
         let filter = feed.clone();
@@ -435,7 +458,7 @@ mod tests {
         drop(writer);
         assert_eq!(all(&feed), (vec![b"two".to_vec()], false));
         assert_eq!(feed.recorded(), 2, "counts outlive the workers");
-        assert!(feed.rings().is_empty());
+        assert!(feed.trays().is_empty());
     }
 
     #[test]

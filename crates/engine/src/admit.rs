@@ -290,20 +290,18 @@ impl<C: Codec> Engine<C> {
             edits: &mut x.edits,
         };
         // Passing is by far the most frequent, and needs nothing of the engine.
-        let mut decided = None;
-        for (at, (worker, scratch)) in workers.iter_mut().zip(&mut x.scratch).enumerate().skip(from)
-        {
-            x.filtered = at + 1;
+        x.filtered = from;
+        let workers = workers.get_mut(from..).unwrap_or_default();
+        let scratch = x.scratch.get_mut(from..).unwrap_or_default();
+        for (worker, scratch) in workers.iter_mut().zip(scratch) {
+            x.filtered += 1;
             let verdict = worker.request(now, &mut view, scratch);
             if !matches!(verdict, Verdict::Pass) {
-                decided = Some((at, verdict));
-                break;
+                let at = x.filtered - 1;
+                return self.obey(now, key, at, verdict, frame);
             }
         }
-        match decided {
-            Some((at, verdict)) => self.obey(now, key, at, verdict, frame),
-            None => true,
-        }
+        true
     }
 
     /// Does what a filter decided; whether the next one is asked.

@@ -10,7 +10,7 @@ use heptad_core::{End, Outcome, Reason, Request, Time, Value};
 
 use super::format::{Field, Format, Stage, Step};
 use crate::record::{
-    Seen, is_plain, json_value, moment, named, put_number, put_seconds, text_value,
+    Seen, is_plain, json_value, named, put_number, put_seconds, set_moment, text_value,
 };
 
 /// Connections and places that are remembered. One that is not is made anew for each line.
@@ -165,7 +165,7 @@ pub(super) fn set_time(record: &[u8], nanos: impl Fn(Time) -> u64, out: &mut Vec
         return;
     }
     let started = Time::from_nanos(u64::from_le_bytes(*started));
-    let moment = moment(nanos(started));
+    let nanos = nanos(started);
     while next != NO_TIME {
         let hole = out.get_mut(start + next as usize..).and_then(|rest| rest.first_chunk_mut());
         let Some(hole) = hole else {
@@ -174,7 +174,7 @@ pub(super) fn set_time(record: &[u8], nanos: impl Fn(Time) -> u64, out: &mut Vec
         if let Some(link) = hole.first_chunk() {
             next = u32::from_le_bytes(*link);
         }
-        *hole = moment;
+        set_moment(hole, nanos);
     }
 }
 

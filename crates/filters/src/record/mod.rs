@@ -13,7 +13,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use heptad_core::{End, Outcome, Reason, Time, Unknown, Value};
 
 pub(crate) use escape::{is_plain, json_text, json_value, text_value};
-pub(crate) use moment::{moment, put_number, put_seconds};
+pub(crate) use moment::{put_number, put_seconds, set_moment};
 pub(crate) use slots::Slots;
 
 /// Bytes of a value that are kept; the rest is cut off.
