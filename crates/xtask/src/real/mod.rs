@@ -6,6 +6,7 @@
 mod benchmark;
 mod cli;
 mod clients;
+mod cost;
 mod demo;
 mod dubbo;
 mod hostile;
@@ -182,6 +183,7 @@ pub(crate) const SUITES: &[Suite] = &[
         "random requests, read by the codec and by hessian.js",
         dubbo::differential,
     ),
+    suite_of("filters-cost", 240, "instructions of each filter for an exchange", cost::run),
     suite_of("metrics", 60, "promtool on /metrics after traffic", metrics::run),
     suite_of("demo", 120, "the demo judges itself, and notices broken rules", demo::run),
 ];

@@ -101,16 +101,27 @@ impl Proxy {
     /// `@ADMIN@`, `@ENDPOINTS@` (all), and `@ENDPOINT0@`, `@ENDPOINT1@`, … stand for addresses, and waits
     /// until it says that it is ready.
     pub(crate) fn start(template: &str, endpoints: &[u16]) -> Result<Self, String> {
-        let dir = TempDir::with_prefix("heptad-run-").map_err(|e| e.to_string())?;
-        let (port, second, admin) = (free_port()?, free_port()?, free_port()?);
         let template = paths::real().join("config").join(template);
         let text = std::fs::read_to_string(&template)
             .map_err(|e| format!("{}: {e}", template.display()))?;
+        Self::start_under(&mut Command::new(paths::heptad()), &text, endpoints)
+    }
+
+    /// As [`Proxy::start`], with the template's text, and by a command to which the router's
+    /// arguments are added; `@DIR@` is a folder that goes with it.
+    pub(crate) fn start_under(
+        command: &mut Command,
+        text: &str,
+        endpoints: &[u16],
+    ) -> Result<Self, String> {
+        let dir = TempDir::with_prefix("heptad-run-").map_err(|e| e.to_string())?;
+        let (port, second, admin) = (free_port()?, free_port()?, free_port()?);
         let all: Vec<String> = endpoints.iter().map(|p| format!("127.0.0.1:{p}")).collect();
         let mut text = text
             .replace("@LISTEN@", &format!("127.0.0.1:{port}"))
             .replace("@SECOND@", &format!("127.0.0.1:{second}"))
             .replace("@ADMIN@", &format!("127.0.0.1:{admin}"))
+            .replace("@DIR@", &dir.path().display().to_string())
             .replace("@ENDPOINTS@", &all.join(", "));
         for (i, address) in all.iter().enumerate() {
             text = text.replace(&format!("@ENDPOINT{i}@"), address);
@@ -119,7 +130,7 @@ impl Proxy {
         std::fs::write(&config, text).map_err(|e| e.to_string())?;
         let log = dir.path().join("log");
         let out = File::create(&log).map_err(|e| e.to_string())?;
-        let child = Command::new(paths::heptad())
+        let child = command
             .arg("run")
             .arg("-c")
             .arg(&config)
