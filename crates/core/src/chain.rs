@@ -18,9 +18,12 @@ pub struct Chain {
     /// Flat bytes already written.
     done: usize,
     /// Shared pieces; each comes before the flat byte at its offset.
-    shared: VecDeque<(usize, Bytes)>,
+    shared: Option<Box<Shared>>,
     shared_len: usize,
 }
+
+/// Most chains never have any, and pay a pointer for it.
+type Shared = VecDeque<(usize, Bytes)>;
 
 /// A point in a [`Chain`] to roll back to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +58,8 @@ impl Chain {
             self.extend(&bytes);
         } else {
             self.shared_len += bytes.len();
-            self.shared.push_back((self.flat.len(), bytes));
+            let at = self.flat.len();
+            self.shared.get_or_insert_default().push_back((at, bytes));
         }
     }
 
@@ -64,10 +68,15 @@ impl Chain {
         &mut self.flat
     }
 
+    /// Everything in one run, if it is one.
+    pub fn flat(&self) -> Option<&[u8]> {
+        if self.shared_len == 0 { self.flat.get(self.done..) } else { None }
+    }
+
     /// Calls `each` with the runs in order until it returns `false`.
     pub fn pieces<'a>(&'a self, mut each: impl FnMut(Piece<'a>) -> bool) {
         let mut at = self.done;
-        for (before, bytes) in &self.shared {
+        for (before, bytes) in self.shared.as_deref().into_iter().flatten() {
             if let Some(run) = self.flat.get(at..*before)
                 && !run.is_empty()
                 && !each(run)
@@ -88,8 +97,15 @@ impl Chain {
 
     /// Removes the first `n` bytes; `n` must not be more than [`Chain::len`].
     pub fn consume(&mut self, mut n: usize) {
+        if self.shared_len == 0 && n + self.done >= self.flat.len() {
+            // All that there is, as nearly always.
+            self.flat.clear();
+            self.done = 0;
+            return;
+        }
         while n > 0 {
-            let edge = self.shared.front().map_or(self.flat.len(), |(before, _)| *before);
+            let first = self.shared.as_deref_mut().and_then(VecDeque::front_mut);
+            let edge = first.as_ref().map_or(self.flat.len(), |(before, _)| *before);
             let run = edge.saturating_sub(self.done);
             if run > 0 {
                 let step = run.min(n);
@@ -97,15 +113,17 @@ impl Chain {
                 n -= step;
                 continue;
             }
-            let Some((_, bytes)) = self.shared.front_mut() else {
+            let Some((_, bytes)) = first else {
                 break;
             };
             let step = bytes.len().min(n);
             bytes::Buf::advance(bytes, step);
             self.shared_len -= step;
             n -= step;
-            if bytes.is_empty() {
-                self.shared.pop_front();
+            if bytes.is_empty()
+                && let Some(shared) = &mut self.shared
+            {
+                shared.pop_front();
             }
         }
         if self.is_empty() {
@@ -114,7 +132,7 @@ impl Chain {
         } else if self.done > 64 * 1024 && self.done > self.flat.len() / 2 {
             // A connection that is never quite empty must not grow for ever.
             self.flat.drain(..self.done);
-            for (before, _) in &mut self.shared {
+            for (before, _) in self.shared.as_deref_mut().into_iter().flatten() {
                 *before -= self.done;
             }
             self.done = 0;
@@ -123,27 +141,36 @@ impl Chain {
 
     /// Where the end is now, for [`Chain::rollback`].
     pub fn mark(&self) -> Mark {
-        Mark { flat: self.flat.len(), shared: self.shared.len() }
+        Mark { flat: self.flat.len(), shared: self.pieces_shared() }
     }
 
     /// Forgets everything added since `mark` was taken. Nothing may have been consumed since.
     pub fn rollback(&mut self, mark: Mark) {
         self.flat.truncate(mark.flat);
-        while self.shared.len() > mark.shared {
-            if let Some((_, bytes)) = self.shared.pop_back() {
+        while self.pieces_shared() > mark.shared {
+            if let Some((_, bytes)) = self.shared.as_deref_mut().and_then(VecDeque::pop_back) {
                 self.shared_len -= bytes.len();
             }
         }
     }
 
+    fn pieces_shared(&self) -> usize {
+        self.shared.as_ref().map_or(0, |shared| shared.len())
+    }
+
     /// Moves everything of `other` to the end of this chain.
     pub fn append(&mut self, other: &mut Chain) {
+        if self.is_bare() && self.is_empty() {
+            std::mem::swap(self, other);
+            return;
+        }
         let mut at = other.done;
-        for (before, bytes) in other.shared.drain(..) {
+        for (before, bytes) in other.shared.iter_mut().flat_map(|shared| shared.drain(..)) {
             self.flat.extend_from_slice(other.flat.get(at..before).unwrap_or_default());
             at = before;
             self.shared_len += bytes.len();
-            self.shared.push_back((self.flat.len(), bytes));
+            let end = self.flat.len();
+            self.shared.get_or_insert_default().push_back((end, bytes));
         }
         self.flat.extend_from_slice(other.flat.get(at..).unwrap_or_default());
         other.clear();
@@ -153,7 +180,9 @@ impl Chain {
     pub fn clear(&mut self) {
         self.flat.clear();
         self.done = 0;
-        self.shared.clear();
+        if let Some(shared) = &mut self.shared {
+            shared.clear();
+        }
         self.shared_len = 0;
     }
 
@@ -161,7 +190,31 @@ impl Chain {
     pub fn shrink(&mut self, keep: usize) {
         if self.is_empty() && self.flat.capacity() > keep {
             self.flat = Vec::new();
-            self.shared = VecDeque::new();
+            self.shared = None;
+        }
+    }
+
+    /// Takes the buffer of a chain that is empty, for another one to use.
+    pub fn take_buffer(&mut self) -> Vec<u8> {
+        if !self.is_empty() {
+            return Vec::new();
+        }
+        self.shared = None;
+        self.done = 0;
+        let mut buffer = std::mem::take(&mut self.flat);
+        buffer.clear();
+        buffer
+    }
+
+    /// Whether it has no buffer, and would have to allocate one.
+    pub fn is_bare(&self) -> bool {
+        self.flat.capacity() == 0
+    }
+
+    /// Gives a chain without a buffer one that is empty.
+    pub fn lend_buffer(&mut self, buffer: Vec<u8>) {
+        if self.is_bare() && buffer.is_empty() {
+            self.flat = buffer;
         }
     }
 
@@ -194,6 +247,22 @@ mod tests {
             assert_eq!(c.to_vec(), all[cut..], "cut {cut}");
             assert_eq!(c.len(), all.len() - cut);
         }
+    }
+
+    #[test]
+    fn a_buffer_goes_from_an_empty_chain_to_a_bare_one() {
+        let mut a = Chain::default();
+        a.extend(b"abc");
+        assert_eq!(a.take_buffer().capacity(), 0, "not while something waits");
+        a.consume(3);
+        let buffer = a.take_buffer();
+        assert!(a.is_bare() && buffer.is_empty() && buffer.capacity() >= 3);
+        let at = buffer.as_ptr();
+        let mut b = Chain::default();
+        b.lend_buffer(buffer);
+        b.extend(b"d");
+        b.lend_buffer(Vec::with_capacity(9));
+        assert_eq!((b.to_vec(), b.tail().as_ptr()), (b"d".to_vec(), at));
     }
 
     #[test]

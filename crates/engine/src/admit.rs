@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Counters' handle of exchanges that are not counted as requests (heartbeats, last words).
-const UNCOUNTED: u32 = u32::MAX;
+pub(crate) const UNCOUNTED: u32 = u32::MAX;
 
 /// Gives the bytes of an attribute to whatever hashes them.
 pub(crate) fn hashed<R>(
@@ -176,10 +176,20 @@ impl<C: Codec> Engine<C> {
             _ => None,
         };
         let stats = &mut self.stats;
-        x.series = *self.series_of.entry((found.unwrap_or(0), x.pool)).or_insert_with(|| {
-            let pool = x.pool.and_then(|at| self.pools.get(at));
-            stats.series(&route.name, pool.map_or(&self.empty, |p| &p.cluster.name))
-        });
+        let number = found.unwrap_or(0);
+        x.series = match self.series_at.get_mut(number) {
+            Some((pool, series)) if *pool == x.pool && *series != UNCOUNTED => *series,
+            last => {
+                let series = *self.series_of.entry((number, x.pool)).or_insert_with(|| {
+                    let pool = x.pool.and_then(|at| self.pools.get(at));
+                    stats.series(&route.name, pool.map_or(&self.empty, |p| &p.cluster.name))
+                });
+                if let Some(last) = last {
+                    *last = (x.pool, series);
+                }
+                series
+            }
+        };
         // A client's own time-out can only shorten the route's.
         let own = route
             .client_timeout

@@ -84,6 +84,19 @@ impl<T> Arena<T> {
         Some(value)
     }
 
+    /// As [`Arena::remove`], where nobody wants the value: it is dropped at its place.
+    pub(crate) fn forget(&mut self, key: Key) {
+        if let Some(slot) = self.slots.get_mut(key.index())
+            && slot.generation == key.generation
+            && slot.value.is_some()
+        {
+            slot.value = None;
+            slot.generation = slot.generation.wrapping_add(1);
+            self.free.push(key.index);
+            self.len -= 1;
+        }
+    }
+
     pub(crate) const fn len(&self) -> usize {
         self.len
     }
@@ -109,6 +122,12 @@ mod tests {
         assert_eq!(one.index(), two.index());
         assert_eq!(a.get(one), None);
         assert_eq!(a.remove(one), None);
+        assert_eq!(a.get(two), Some(&"two"));
+        a.forget(one);
+        assert_eq!(a.get(two), Some(&"two"));
+        a.forget(two);
+        assert_eq!((a.get(two), a.len()), (None, 0));
+        let two = a.insert("two");
         assert_eq!(a.get(two), Some(&"two"));
         assert_eq!(a.len(), 1);
     }

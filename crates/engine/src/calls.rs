@@ -49,6 +49,9 @@ pub(crate) struct Ids<T> {
     used: usize,
 }
 
+/// So many slots are free before the first of them is used again, as far as the maximum allows.
+const REST: usize = 64;
+
 impl<T: Copy> Calls<T> {
     pub(crate) fn new(pairing: Pairing, max: u32) -> Self {
         let max = max.max(1);
@@ -99,8 +102,8 @@ impl<T: Copy> Calls<T> {
                 Some(0)
             }
             Self::ById(ids) => {
-                // Slots are opened before any is reused, again for the longest time between uses.
-                let slot = if ids.slots.len() < ids.max {
+                // A slot rests before it is used again; more than that would only take memory.
+                let slot = if ids.free.len() < REST && ids.slots.len() < ids.max {
                     ids.slots.push((0, None));
                     u32::try_from(ids.slots.len() - 1).ok()?
                 } else {
@@ -249,6 +252,17 @@ mod tests {
         seen.sort_unstable();
         seen.dedup();
         assert_eq!(seen.len(), 100, "16 bits with 4 slots leave room for generations");
+    }
+
+    #[test]
+    fn slots_follow_what_is_in_flight_and_not_the_maximum() {
+        let mut calls = Calls::new(Pairing::ById { bits: 32 }, 1_000_000);
+        for tag in 0..10_000 {
+            let id = calls.push(attempt(tag)).unwrap();
+            assert_eq!(calls.take(id).unwrap().tag, tag);
+        }
+        let Calls::ById(ids) = &calls else { panic!("by id") };
+        assert_eq!(ids.slots.len(), REST);
     }
 
     #[test]

@@ -24,6 +24,9 @@ pub(crate) enum NoLink {
     Down(End),
 }
 
+/// The session or exchange is not there any more.
+const GONE: NoLink = NoLink::Down((Outcome::Cancelled, Reason::Closed));
+
 impl<C: Codec> Engine<C> {
     pub(crate) fn endpoint_mut(
         &mut self,
@@ -45,13 +48,17 @@ impl<C: Codec> Engine<C> {
         if let Some(h) = s.held(Lane::One, None) {
             return Some(Way::Held(h.link));
         }
+        let share = self.pools.get(pool).is_some_and(|p| p.share);
+        if x.meta.bind == Bind::Shared && s.held.is_empty() && share {
+            // By far the most frequent.
+            return Some(Way::Shared);
+        }
         let at = Some((pool, endpoint));
         let lanes = s.held.iter().any(|h| h.lane == Lane::PerEndpoint);
         let held = |lane, at| s.held(lane, at).map(|h| Way::Held(h.link));
         let named = held(Lane::Named, None);
         let own_lane = Way::Own(Some(Lane::PerEndpoint));
         let per_endpoint = held(Lane::PerEndpoint, at).unwrap_or(own_lane);
-        let share = self.pools.get(pool).is_some_and(|p| p.share);
         Some(match x.meta.bind {
             Bind::Hold(Lane::Named) => named.unwrap_or(Way::Own(Some(Lane::Named))),
             Bind::Held(Lane::Named) | Bind::Release(Lane::Named) => named.unwrap_or(Way::Own(None)),
@@ -71,12 +78,23 @@ impl<C: Codec> Engine<C> {
         pool: usize,
         endpoint: usize,
     ) -> Result<LinkId, NoLink> {
-        let gone = NoLink::Down((Outcome::Cancelled, Reason::Closed));
-        let way = self.way(key, pool, endpoint).ok_or(gone)?;
-        let x = self.exchanges.get(key).ok_or(gone)?;
-        let (id, meta) = (x.session, x.meta);
-        let s = self.sessions.get(id.0).ok_or(gone)?;
-        let flavour = self.codec.flavour(&s.conn, &meta);
+        let way = self.way(key, pool, endpoint).ok_or(GONE)?;
+        self.link_by(now, key, pool, endpoint, way)
+    }
+
+    /// The link that an exchange takes to an endpoint by a way that is known.
+    pub(crate) fn link_by(
+        &mut self,
+        now: Time,
+        key: Key,
+        pool: usize,
+        endpoint: usize,
+        way: Way,
+    ) -> Result<LinkId, NoLink> {
+        let x = self.exchanges.get(key).ok_or(GONE)?;
+        let id = x.session;
+        let s = self.sessions.get(id.0).ok_or(GONE)?;
+        let flavour = self.codec.flavour(&s.conn, &x.meta);
         match way {
             Way::Held(link) => {
                 let most = self.links_of(pool).max_buffered;
@@ -123,14 +141,16 @@ impl<C: Codec> Engine<C> {
         flavour: Flavour,
         id: SessionId,
     ) -> Result<LinkId, NoLink> {
-        let slot = self.slot_number(pool, id);
-        if let Some(link) = self.shared_slot(pool, endpoint, flavour, id) {
-            let most = self.links_of(pool).max_buffered;
+        let links = self.links_of(pool);
+        let slot = id.0.index() % links.slots();
+        let e = self.pools.get(pool).and_then(|p| p.endpoints.get(endpoint));
+        if let Some(link) = e.and_then(|e| e.slot(flavour, slot)) {
+            let most = links.max_buffered;
             let room = self.links.get(link.0).is_some_and(|l| l.has_room(most));
             return if room { Ok(link) } else { Err(NoLink::Full) };
         }
         let link = self.dial(now, pool, endpoint, flavour, Usage::Shared(slot))?;
-        let of = self.links_of(pool).slots();
+        let of = links.slots();
         if let Some(e) = self.endpoint_mut(pool, endpoint) {
             e.set_slot(flavour, slot, of, Some(link));
         }

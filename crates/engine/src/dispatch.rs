@@ -68,15 +68,19 @@ impl<C: Codec> Engine<C> {
         if let Some(x) = self.exchanges.get_mut(key) {
             x.endpoint = endpoint;
         }
-        if self.must_wait(key, pool, endpoint) {
+        let Some(way) = self.way(key, pool, endpoint) else {
+            return self.settle_end(now, key, (Outcome::Cancelled, Reason::Closed));
+        };
+        if self.must_wait(key, pool, endpoint, way) {
             return self.park(key, Phase::Quiet, frame);
         }
-        let (queue, waiting) = (self.limits().queue, self.waiting(pool, endpoint));
+        let waiting = self.waiting(pool, endpoint);
+        let queue = self.limits().queue;
         // Who comes later must not overtake those who wait for the same thing.
-        let link = if waiting > 0 && self.queues(key, pool, endpoint) {
+        let link = if waiting > 0 && !matches!(way, Way::Held(_)) {
             Err(NoLink::Full)
         } else {
-            self.link_for(now, key, pool, endpoint)
+            self.link_by(now, key, pool, endpoint, way)
         };
         match link {
             Ok(link) => self.transmit(now, key, 0, link, frame, shared),
@@ -99,24 +103,16 @@ impl<C: Codec> Engine<C> {
         e.map_or(0, |e| e.waiting.len())
     }
 
-    /// Whether the exchange needs a link that others wait for too.
-    fn queues(&self, key: Key, pool: usize, endpoint: usize) -> bool {
-        self.way(key, pool, endpoint).is_some_and(|way| !matches!(way, Way::Held(_)))
-    }
-
     /// Whether the session's earlier requests must end before this one may go over the link that
     /// it would take (invariant 7).
-    fn must_wait(&self, key: Key, pool: usize, endpoint: usize) -> bool {
+    fn must_wait(&self, key: Key, pool: usize, endpoint: usize, way: Way) -> bool {
         if !self.traits.ordered {
             return false;
         }
-        let Some(way) = self.way(key, pool, endpoint) else {
-            return false;
-        };
         let Some(x) = self.exchanges.get(key) else {
             return false;
         };
-        let (id, meta) = (x.session, x.meta);
+        let id = x.session;
         let Some(s) = self.sessions.get(id.0) else {
             return false;
         };
@@ -127,7 +123,7 @@ impl<C: Codec> Engine<C> {
             Way::Own(_) => true,
             Way::Held(link) => s.elsewhere(pool, endpoint, link),
             Way::Shared => {
-                let flavour = self.codec.flavour(&s.conn, &meta);
+                let flavour = self.codec.flavour(&s.conn, &x.meta);
                 match self.shared_slot(pool, endpoint, flavour, id) {
                     Some(link) => s.elsewhere(pool, endpoint, link),
                     None => s.via.iter().any(|v| (v.pool, v.endpoint) == (pool, endpoint)),
@@ -146,6 +142,9 @@ impl<C: Codec> Engine<C> {
         let Some(s) = self.sessions.get(id.0) else {
             return;
         };
+        if s.attempts > 0 {
+            return;
+        }
         let Some(&key) = s.open.front() else { return };
         if self.phase(key) == Some(Phase::Quiet) && Self::quiet(s, key) {
             let frame = self.unpark(key);
@@ -237,7 +236,8 @@ impl<C: Codec> Engine<C> {
         }
         let blocked = (0..fan.used).any(|i| {
             let endpoint = fan.parts.get(i).map_or(0, |p| p.endpoint);
-            self.must_wait(key, pool, endpoint)
+            let way = self.way(key, pool, endpoint);
+            way.is_some_and(|way| self.must_wait(key, pool, endpoint, way))
         });
         if blocked {
             self.fans.push(fan);

@@ -12,6 +12,7 @@ use heptad_route::Scratch;
 
 use crate::{
     ConnId, EndpointRow, Event, Limits, LinkId, Lost, Machine, Peer, Plan, SessionId, Stats,
+    admit::UNCOUNTED,
     arena::{Arena, Key},
     copies::Copied,
     exchange::{Exchange, Fan, Phase},
@@ -35,6 +36,8 @@ pub struct Engine<C: Codec> {
     pub(crate) empty: Arc<str>,
     /// Counters of routes and pools that were used.
     pub(crate) series_of: HashMap<(usize, Option<usize>), u32, FixedState>,
+    /// What `series_of` said last for each route.
+    pub(crate) series_at: Vec<(Option<usize>, u32)>,
     pub(crate) sessions: Arena<Session<C>>,
     pub(crate) links: Arena<Link<C>>,
     pub(crate) exchanges: Arena<Exchange<C::Tag>>,
@@ -89,6 +92,7 @@ impl<C: Codec> Engine<C> {
             no_route,
             empty,
             series_of: HashMap::default(),
+            series_at: Vec::new(),
             sessions: Arena::default(),
             links: Arena::default(),
             exchanges: Arena::default(),
@@ -145,6 +149,8 @@ impl<C: Codec> Engine<C> {
             live: 0,
         });
         self.series_of.clear();
+        self.series_at.clear();
+        self.series_at.resize(plan.routes.len(), (None, UNCOUNTED));
         self.plan = plan;
     }
 
@@ -354,7 +360,7 @@ impl<C: Codec> Machine for Engine<C> {
                 s.active = now;
                 if s.out.is_empty() {
                     s.dirty = false;
-                    s.out.shrink(4096);
+                    self.leftovers.strip(&mut s.out);
                 }
                 let look = s.closing || s.eof || s.leaving || s.stall == Stall::Room || s.paused;
                 if look && s.unread() <= soft {
@@ -370,7 +376,7 @@ impl<C: Codec> Machine for Engine<C> {
                 chain.consume(n);
                 if l.writable().is_empty() {
                     l.dirty = false;
-                    l.out.shrink(4096);
+                    self.leftovers.strip(&mut l.out);
                 }
                 let at = (l.pool, l.endpoint);
                 if self.has_waiting(at) {

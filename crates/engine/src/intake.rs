@@ -51,6 +51,9 @@ impl<C: Codec> Engine<C> {
     /// Looks at a session for which something may have changed.
     pub(crate) fn pump(&mut self, now: Time, id: SessionId) {
         self.go_on_when_quiet(now, id);
+        if self.sessions.get(id.0).is_none_or(Session::plain) {
+            return;
+        }
         if self.may_decode(id)
             && let Some(s) = self.sessions.get_mut(id.0)
         {

@@ -1,13 +1,23 @@
-//! Buffers for inputs that end inside of a frame. A connection has one only while it needs it, so
-//! that idle ones cost nothing; the next connection that needs one gets it without an allocation.
+//! Buffers for inputs that end inside of a frame and for what waits to be written. A connection has
+//! one only while it needs it, so that idle ones cost nothing; the next connection that needs one
+//! gets the one used last, which is still in the cache, without an allocation.
+
+use heptad_core::Chain;
 
 /// Emptied buffers of one engine.
 #[derive(Debug, Default)]
-pub(crate) struct Leftovers(Vec<Vec<u8>>);
+pub(crate) struct Leftovers {
+    buffers: Vec<Vec<u8>>,
+    /// Their capacities.
+    bytes: usize,
+}
 
-/// Most buffers kept, and the largest that is.
-const COUNT: usize = 32;
-const BYTES: usize = 32 << 10;
+/// Most buffers kept, the largest that is, and most bytes of all together.
+const COUNT: usize = 1024;
+const BYTES: usize = 64 << 10;
+const TOTAL: usize = 1 << 20;
+/// A buffer that is made anew has this much, so that it seldom has to grow.
+const FRESH: usize = 1024;
 
 impl Leftovers {
     /// Appends what is left of a read to an input, which may be without a buffer.
@@ -16,7 +26,7 @@ impl Leftovers {
             return;
         }
         if input.capacity() == 0
-            && let Some(spare) = self.0.pop()
+            && let Some(spare) = self.pop()
         {
             *input = spare;
         }
@@ -25,10 +35,32 @@ impl Leftovers {
 
     /// Takes the buffer of an input that nothing is left of.
     pub(crate) fn recycle(&mut self, mut input: Vec<u8>) {
-        if (1..=BYTES).contains(&input.capacity()) && self.0.len() < COUNT {
+        let size = input.capacity();
+        if (1..=BYTES).contains(&size) && self.buffers.len() < COUNT && self.bytes + size <= TOTAL {
             input.clear();
-            self.0.push(input);
+            self.bytes += size;
+            self.buffers.push(input);
         }
+    }
+
+    /// Sees to it that something can be written to a chain.
+    pub(crate) fn furnish(&mut self, out: &mut Chain) {
+        if out.is_bare() {
+            out.lend_buffer(self.pop().unwrap_or_else(|| Vec::with_capacity(FRESH)));
+        }
+    }
+
+    /// Takes the buffer of a chain that was written.
+    pub(crate) fn strip(&mut self, out: &mut Chain) {
+        if out.is_empty() {
+            self.recycle(out.take_buffer());
+        }
+    }
+
+    fn pop(&mut self) -> Option<Vec<u8>> {
+        let buffer = self.buffers.pop()?;
+        self.bytes -= buffer.capacity();
+        Some(buffer)
     }
 }
 
@@ -52,10 +84,33 @@ mod tests {
         assert_eq!((next.as_ptr(), next.as_slice()), (at, &b"x"[..]));
         all.recycle(Vec::new());
         all.recycle(Vec::with_capacity(BYTES + 1));
-        assert!(all.0.is_empty());
+        assert!(all.buffers.is_empty());
         for _ in 0..2 * COUNT {
             all.recycle(Vec::with_capacity(10));
         }
-        assert_eq!(all.0.len(), COUNT);
+        assert_eq!((all.buffers.len(), all.bytes), (COUNT, 10 * COUNT));
+        let mut all = Leftovers::default();
+        for _ in 0..2 * TOTAL / BYTES {
+            all.recycle(Vec::with_capacity(BYTES));
+        }
+        assert_eq!(all.bytes, TOTAL);
+    }
+
+    #[test]
+    fn a_chain_that_was_written_keeps_nothing() {
+        let mut all = Leftovers::default();
+        let mut out = Chain::default();
+        all.furnish(&mut out);
+        out.extend(b"reply");
+        all.strip(&mut out);
+        assert_eq!(out.to_vec(), b"reply");
+        out.consume(5);
+        let at = out.tail().as_ptr();
+        all.strip(&mut out);
+        assert!(out.is_bare());
+        let mut next = Chain::default();
+        all.furnish(&mut next);
+        assert_eq!(next.tail().as_ptr(), at);
+        assert_eq!(all.bytes, 0);
     }
 }

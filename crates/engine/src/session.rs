@@ -115,8 +115,17 @@ impl<C: Codec> Session<C> {
         }
     }
 
+    /// Whether there is nothing to look at: no bytes, no end, nothing to wait for.
+    pub(crate) fn plain(&self) -> bool {
+        let ends = self.closing || self.eof || self.leaving || self.paused;
+        self.input.is_empty() && self.counted == 0 && !ends && self.stall == Stall::None
+    }
+
     /// The link held on a lane; for [`Lane::PerEndpoint`] at this endpoint.
     pub(crate) fn held(&self, lane: Lane, at: Option<(usize, usize)>) -> Option<Held> {
+        if self.held.is_empty() {
+            return None;
+        }
         self.held
             .iter()
             .find(|h| h.lane == lane && at.is_none_or(|a| a == (h.pool, h.endpoint)))

@@ -283,6 +283,7 @@ impl<C: Codec> Engine<C> {
         let slow = s.unread() > hard;
         let front = !ordered || s.open.front() == Some(&key);
         let mut chain = std::mem::take(if front { &mut s.out } else { &mut x.ready });
+        self.leftovers.furnish(&mut chain);
         let (mark, before) = (chain.mark(), chain.len());
         let mut broken = false;
         // A oneway has no place for an answer, not even for a refusal. A quiet one has none either, but
@@ -308,6 +309,7 @@ impl<C: Codec> Engine<C> {
         }
         recycle_frame(&mut self.spare_frames, &mut x.words);
         let wrote = chain.len() - before;
+        self.leftovers.strip(&mut chain);
         if front {
             s.out = chain;
         } else {
@@ -393,6 +395,7 @@ impl<C: Codec> Engine<C> {
             if !x.ready.is_empty() {
                 s.ahead = s.ahead.saturating_sub(x.ready.len());
                 s.out.append(&mut x.ready);
+                self.leftovers.strip(&mut x.ready);
             }
             s.open.pop_front();
             self.forget(key);
@@ -418,8 +421,13 @@ impl<C: Codec> Engine<C> {
     }
 
     fn forget(&mut self, key: Key) {
-        if let Some(x) = self.exchanges.remove(key) {
-            self.spare.push(x.scratch);
+        if let Some(x) = self.exchanges.get_mut(key) {
+            let mut scratch = std::mem::take(&mut x.scratch);
+            if scratch.capacity() > 0 {
+                scratch.clear();
+                self.spare.push(scratch);
+            }
+            self.exchanges.forget(key);
         }
     }
 

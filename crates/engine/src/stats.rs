@@ -50,8 +50,12 @@ pub struct Stats {
     /// Requests waiting for a link now.
     pub waiting: u64,
     method_index: HashMap<(u64, u64), u32, FixedState>,
+    /// Handles of methods that were met last, so that most need no hash.
+    near: [u32; NEAR],
     code_index: HashMap<Box<str>, u16, FixedState>,
 }
+
+const NEAR: usize = 32;
 
 /// Requests of one route to one cluster.
 #[derive(Clone, Debug)]
@@ -141,9 +145,23 @@ impl Stats {
         if service.len() > Self::MAX_NAME || method.len() > Self::MAX_NAME {
             return 0;
         }
+        let near =
+            (service.len() ^ method.len()) ^ usize::from(method.first().copied().unwrap_or(0));
+        let near = near % NEAR;
+        if let Some(&at) = self.near.get(near)
+            && let Some(m) = self.methods.get(at as usize)
+            && m.method.as_bytes() == method
+            && m.service.as_bytes() == service
+            && at != 0
+        {
+            return at;
+        }
         let state = FixedState::default();
         let key = (state.hash_one(service), state.hash_one(method));
         if let Some(&at) = self.method_index.get(&key) {
+            if let Some(place) = self.near.get_mut(near) {
+                *place = at;
+            }
             return at;
         }
         if self.methods.len() > Self::MAX_METHODS {

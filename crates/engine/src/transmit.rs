@@ -117,6 +117,7 @@ impl<C: Codec> Engine<C> {
         let Some(l) = self.links.get_mut(link.0) else {
             return;
         };
+        self.leftovers.furnish(&mut l.out);
         let own = !matches!(l.usage, Usage::Shared(_));
         if own && !std::mem::take(&mut l.prepared) {
             let prelude =

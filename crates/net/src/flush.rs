@@ -81,6 +81,9 @@ pub(crate) fn write_chain(
     chain: &Chain,
     write: impl FnOnce(&[IoSlice<'_>]) -> io::Result<usize>,
 ) -> io::Result<usize> {
+    if let Some(run) = chain.flat() {
+        return write(&[IoSlice::new(run)]);
+    }
     let mut slices = [IoSlice::new(&[]); PIECES];
     let mut used = 0;
     chain.pieces(|piece| {
