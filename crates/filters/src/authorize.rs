@@ -171,9 +171,13 @@ impl Rules {
     fn decide(&self, request: &mut dyn Request, keys: &mut Keys) -> Decision {
         keys.forget();
         for (at, rule) in self.deny.iter().enumerate() {
-            match rule.denies(request, keys) {
-                (Tri::False, _) => {}
-                (said, _) => return Decision::Denied(at, said),
+            // Most rules ask for no key.
+            let said = match rule.keyed {
+                false => rule.expr.eval(request),
+                true => rule.denies(request, keys).0,
+            };
+            if said != Tri::False {
+                return Decision::Denied(at, said);
             }
         }
         let mut allow = self.allow.iter();

@@ -103,8 +103,11 @@ impl Slots {
 
     /// The key's slot, if it has one.
     pub(crate) fn find(&self, mark: Mark) -> Option<Slot> {
-        let of = |at: &usize| self.marks[*at].load(Relaxed) == mark.0;
-        self.candidates(mark).find(of).map(|at| Slot(at as u32))
+        self.sets(mark).into_iter().find_map(|set| {
+            let set_marks = self.marks.get(set..set + WAYS)?.first_chunk::<WAYS>()?;
+            let way = set_marks.iter().position(|at| at.load(Relaxed) == mark.0)?;
+            Some(Slot((set + way) as u32))
+        })
     }
 
     /// The key's slot, or one that becomes its own, with the number 0: one that nobody has yet, or
