@@ -1,0 +1,130 @@
+//! Figures as a table for terminals, as Markdown and as CSV.
+
+use std::fmt::Write as _;
+
+use super::{rounds::Measured, summary::Figures};
+
+const HEADS: [&str; 9] =
+    ["", "µs/request", "ratio", "requests/s", "p50 µs", "p99 µs", "p999 µs", "peak MiB", "errors"];
+
+fn cells(name: &str, f: &Figures) -> [String; 9] {
+    let maybe =
+        |n: Option<f64>, digits: usize| n.map_or("-".to_owned(), |n| format!("{n:.digits$}"));
+    [
+        name.to_owned(),
+        maybe(f.cost, 2),
+        maybe(f.ratio, 2),
+        format!("{:.0}", f.rate),
+        format!("{:.0}", f.p50),
+        format!("{:.0}", f.p99),
+        maybe(f.p999, 0),
+        maybe(f.peak, 1),
+        f.errors.to_string(),
+    ]
+}
+
+/// The rows of a case: cells, or why there are none.
+fn rows(measured: &Measured) -> Vec<Result<[String; 9], (String, String)>> {
+    let all = measured.rows.iter().map(|row| match (&row.cannot, measured.figures(row.peer)) {
+        (None, Some(figures)) => Ok(cells(row.peer.name(), &figures)),
+        (why, _) => Err((row.peer.name().to_owned(), why.clone().unwrap_or_default())),
+    });
+    all.collect()
+}
+
+/// The kinds of errors that there were.
+fn faults(measured: &Measured) -> Vec<String> {
+    let all = measured.rows.iter().flat_map(|row| {
+        let faults = row.samples.iter().map(|s| s.faults.as_str()).filter(|f| !f.is_empty());
+        faults.map(|faults| format!("{}: {faults}", row.peer.name()))
+    });
+    all.collect()
+}
+
+/// A case for a terminal.
+pub(super) fn table(measured: &Measured) -> String {
+    let mut text = format!("{}\n", measured.case.name());
+    let rows = rows(measured);
+    let line = |cells: &[String; 9]| {
+        let mut line = format!("  {:<14}", cells[0]);
+        for cell in &cells[1..] {
+            let _ = write!(line, "{cell:>11}");
+        }
+        line + "\n"
+    };
+    text += &line(&HEADS.map(str::to_owned));
+    for row in &rows {
+        match row {
+            Ok(cells) => text += &line(cells),
+            Err((name, why)) => {
+                let _ = writeln!(text, "  {name:<14} {why}");
+            }
+        }
+    }
+    for verdict in measured.verdicts() {
+        let _ = writeln!(text, "  {}", verdict.text);
+    }
+    for fault in faults(measured) {
+        let _ = writeln!(text, "  ! {fault}");
+    }
+    text
+}
+
+/// All cases for a page.
+pub(super) fn markdown(all: &[Measured]) -> String {
+    let mut text = String::new();
+    for measured in all {
+        let _ = writeln!(text, "**{}**", measured.case.name());
+        for verdict in measured.verdicts() {
+            let _ = write!(text, " · {}", verdict.text);
+        }
+        let _ = writeln!(text, "\n\n|{}|", HEADS.join("|"));
+        let _ = writeln!(text, "|---|{}", "--:|".repeat(HEADS.len() - 1));
+        for row in rows(measured) {
+            match row {
+                Ok(cells) => {
+                    let _ = writeln!(text, "|{}|", cells.join("|"));
+                }
+                Err((name, why)) => {
+                    let _ = writeln!(text, "|{name}|{why}{}|", "|".repeat(HEADS.len() - 2));
+                }
+            }
+        }
+        text.push('\n');
+    }
+    text
+}
+
+/// One line for each sample of all cases.
+pub(super) fn csv(all: &[Measured]) -> String {
+    let mut text = "case,peer,round,requests,seconds,cpu_seconds,p50_us,p99_us,p999_us,peak_kib,\
+                    errors,cannot\n"
+        .to_owned();
+    let micros = |d: std::time::Duration| format!("{:.1}", d.as_secs_f64() * 1e6);
+    for measured in all {
+        let case = measured.case.name();
+        for row in &measured.rows {
+            if let Some(why) = &row.cannot {
+                let why = why.replace('"', "'").replace('\n', " ");
+                let _ = writeln!(text, "{case},{},,,,,,,,,,\"{why}\"", row.peer.name());
+            }
+            for (round, s) in row.samples.iter().enumerate() {
+                let _ = writeln!(
+                    text,
+                    "{case},{},{},{},{:.3},{},{},{},{},{},{},",
+                    row.peer.name(),
+                    round + 1,
+                    s.requests,
+                    s.elapsed.as_secs_f64(),
+                    s.cpu.map_or(String::new(), |cpu| format!("{:.6}", cpu.as_secs_f64())),
+                    micros(s.p50),
+                    micros(s.p99),
+                    s.p999.map_or(String::new(), micros),
+                    s.peak.map_or(String::new(), |kib| kib.to_string()),
+                    s.errors,
+                );
+            }
+        }
+    }
+    text
+}

@@ -1,0 +1,286 @@
+//! The proxies that are compared, each with the configuration that does the same work.
+
+use std::{
+    fs::File,
+    net::TcpStream,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use heptad_load::Command as RedisCommand;
+use tempfile::TempDir;
+
+use super::{
+    cases::{Case, Work},
+    envoy,
+};
+use crate::{
+    paths,
+    rig::{Kept, free_port, wait_until},
+};
+
+/// Who stands between clients and servers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Peer {
+    Direct,
+    Haproxy,
+    Heptad,
+    EnvoyThrift,
+    EnvoyDubbo,
+    EnvoyGeneric,
+    EnvoyRedis,
+    Twemproxy,
+}
+
+/// In the order of a table.
+const ALL: [Peer; 8] = [
+    Peer::Direct,
+    Peer::Haproxy,
+    Peer::Heptad,
+    Peer::EnvoyThrift,
+    Peer::EnvoyDubbo,
+    Peer::EnvoyGeneric,
+    Peer::EnvoyRedis,
+    Peer::Twemproxy,
+];
+
+impl Peer {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Direct => "direct",
+            Self::Haproxy => "haproxy",
+            Self::Heptad => "heptad",
+            Self::EnvoyThrift => "envoy-thrift",
+            Self::EnvoyDubbo => "envoy-dubbo",
+            Self::EnvoyGeneric => "envoy-generic",
+            Self::EnvoyRedis => "envoy-redis",
+            Self::Twemproxy => "twemproxy",
+        }
+    }
+
+    /// Those that speak a case's protocol, or none at all; `only`: names, or beginnings of them.
+    pub(super) fn of(case: &Case, only: &[String]) -> Vec<Self> {
+        let speaks = |peer: &&Self| match peer {
+            Self::Direct | Self::Haproxy | Self::Heptad => true,
+            Self::EnvoyThrift => matches!(case.work, Work::Thrift { .. }),
+            Self::EnvoyDubbo | Self::EnvoyGeneric => matches!(case.work, Work::Dubbo { .. }),
+            Self::EnvoyRedis | Self::Twemproxy => matches!(case.work, Work::Redis(_)),
+        };
+        let wanted = |peer: &&Self| {
+            only.is_empty() || only.iter().any(|o| peer.name().starts_with(o.as_str()))
+        };
+        ALL.iter().filter(speaks).filter(wanted).copied().collect()
+    }
+
+    /// Whether a name of `--peers` means somebody.
+    pub(super) fn known(name: &str) -> bool {
+        !name.is_empty() && ALL.iter().any(|peer| peer.name().starts_with(name))
+    }
+
+    /// Why a peer cannot do a case.
+    pub(super) fn cannot(self, case: &Case) -> Option<&'static str> {
+        let split = case.work == Work::Redis(RedisCommand::Mget);
+        match self {
+            Self::Direct if split => Some("one server has not all the keys of a command"),
+            Self::Haproxy if split => Some("cannot take a command apart"),
+            _ => None,
+        }
+    }
+}
+
+/// Which processors there are for whom.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pinned {
+    /// Whether there are two.
+    pub(super) apart: bool,
+}
+
+impl Pinned {
+    /// Puts this process, and all it will start, on the first processor, if there is a second one.
+    pub(super) fn start() -> Result<Self, String> {
+        let apart = std::thread::available_parallelism().is_ok_and(|n| n.get() >= 2);
+        if apart {
+            let me = std::process::id().to_string();
+            let done = Command::new("taskset")
+                .args(["--all-tasks", "--cpu-list", "--pid", "0", &me])
+                .stdout(Stdio::null())
+                .status();
+            if !done.is_ok_and(|status| status.success()) {
+                return Err("taskset (Debian's util-linux) does not work".to_owned());
+            }
+        }
+        Ok(Self { apart })
+    }
+
+    /// A command that runs on the processors of a list such as `1` or `0,1`.
+    pub(super) fn command(self, processors: &str, program: &Path) -> Command {
+        // Open files: 10 000 sessions and as many links, in every peer alike.
+        let mut command = Command::new("prlimit");
+        command.arg("--nofile=65536:65536");
+        if self.apart {
+            command.args(["taskset", "--cpu-list", processors]);
+        }
+        command.arg(program);
+        command
+    }
+}
+
+/// What a proxy is told beside the case.
+#[derive(Clone, Debug)]
+pub(super) struct Setting {
+    /// Where the servers are.
+    pub(super) servers: Vec<u16>,
+    pub(super) workers: usize,
+    pub(super) processors: &'static str,
+}
+
+/// A proxy that runs; `Direct` is none.
+pub(super) struct Running {
+    pub(super) peer: Peer,
+    pub(super) port: u16,
+    process: Option<Kept>,
+    _dir: TempDir,
+}
+
+impl Running {
+    /// Starts a peer in front of servers and waits until it listens.
+    pub(super) fn start(
+        peer: Peer,
+        case: &Case,
+        setting: &Setting,
+        pinned: Pinned,
+    ) -> Result<Self, String> {
+        let dir = TempDir::with_prefix("heptad-bench-").map_err(|e| e.to_string())?;
+        let first = setting.servers.first().copied().ok_or("there is no server")?;
+        if peer == Peer::Direct {
+            return Ok(Self { peer, port: first, process: None, _dir: dir });
+        }
+        let (port, side) = (free_port()?, free_port()?);
+        let (text, name) = match peer {
+            Peer::Direct | Peer::Haproxy => (haproxy(port, first, setting.workers), "haproxy.cfg"),
+            Peer::Heptad => (heptad(case, port, side, setting, dir.path()), "heptad.yaml"),
+            Peer::Twemproxy => (twemproxy(port, &setting.servers), "nutcracker.yml"),
+            _ => (envoy::config(peer, port, &setting.servers), "envoy.yaml"),
+        };
+        let config = dir.path().join(name);
+        std::fs::write(&config, text).map_err(|e| e.to_string())?;
+        let program = program(peer)?;
+        let mut command = pinned.command(setting.processors, &program);
+        match peer {
+            Peer::Direct | Peer::Haproxy => command.arg("-db").arg("-f").arg(&config),
+            Peer::Heptad => command.arg("run").arg("-c").arg(&config),
+            Peer::Twemproxy => command
+                .arg("-c")
+                .arg(&config)
+                .args(["-a", "127.0.0.1", "-s", &side.to_string()])
+                .arg("-o")
+                .arg(dir.path().join("nutcracker.log")),
+            _ => command
+                .args(["--concurrency", &setting.workers.to_string(), "--disable-hot-restart"])
+                .args(["--log-level", "error", "-c"])
+                .arg(&config),
+        };
+        let log = dir.path().join("log");
+        let out = File::create(&log).map_err(|e| e.to_string())?;
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(out.try_clone().map_err(|e| e.to_string())?)
+            .stderr(out)
+            .spawn()
+            .map_err(|e| format!("{}: {e}", program.display()))?;
+        let mut process = Kept(child);
+        wait_until(peer.name(), &mut process, &log, || {
+            TcpStream::connect(("127.0.0.1", port)).is_ok()
+        })?;
+        Ok(Self { peer, port, process: Some(process), _dir: dir })
+    }
+
+    /// The process whose time and memory count.
+    pub(super) fn pid(&self) -> Option<u32> {
+        self.process.as_ref().map(|process| process.0.id())
+    }
+}
+
+/// Where a peer's program is.
+pub(super) fn program(peer: Peer) -> Result<PathBuf, String> {
+    let (name, file) = match peer {
+        Peer::Heptad => return Ok(super::heptad_binary()),
+        Peer::Direct | Peer::Haproxy => ("haproxy", paths::program("haproxy")),
+        Peer::Twemproxy => ("nutcracker", paths::program("nutcracker")),
+        _ => ("envoy", paths::envoy()),
+    };
+    file.ok_or_else(|| format!("{name} is not installed"))
+}
+
+fn haproxy(port: u16, server: u16, workers: usize) -> String {
+    format!(
+        "global\n  nbthread {workers}\n  maxconn 20000\n\
+         defaults\n  mode tcp\n  timeout connect 5s\n  timeout client 5m\n  timeout server 5m\n\
+         frontend clients\n  bind 127.0.0.1:{port}\n  default_backend servers\n\
+         backend servers\n  server one 127.0.0.1:{server}\n"
+    )
+}
+
+fn twemproxy(port: u16, servers: &[u16]) -> String {
+    let mut text = format!(
+        "bench:\n  listen: 127.0.0.1:{port}\n  redis: true\n  hash: fnv1a_64\n  \
+         distribution: ketama\n  auto_eject_hosts: false\n  backlog: 4096\n  servers:\n"
+    );
+    for server in servers {
+        text.push_str(&format!("   - 127.0.0.1:{server}:1\n"));
+    }
+    text
+}
+
+/// Routes by method, a rule of authorization and the access log in every case; metrics are always
+/// on. Only what a case is about differs.
+fn heptad(case: &Case, port: u16, admin: u16, setting: &Setting, dir: &Path) -> String {
+    let (codec, deny, routes, links) = match case.work {
+        Work::Thrift { shared } => (
+            "thrift",
+            "erase",
+            "{ method: echo }",
+            // Many calls wait on few links at 500 connections with 16 calls each.
+            if shared { "share: true, max_in_flight: 16384" } else { "share: false" },
+        ),
+        Work::Dubbo { attachments } => (
+            "dubbo",
+            "erase",
+            if attachments { "{ method: echo, header.tenant: bench }" } else { "{ method: echo }" },
+            "max_in_flight: 16384",
+        ),
+        Work::Redis(_) => (
+            "redis",
+            "{ any: [ FLUSHALL, FLUSHDB, KEYS ] }",
+            "{ method: { any: [ GET, SET, MGET ] } }",
+            "max_in_flight: 16384",
+        ),
+    };
+    let endpoints: Vec<String> = setting.servers.iter().map(|p| format!("127.0.0.1:{p}")).collect();
+    let balance =
+        if endpoints.len() > 1 { "balance: ring, hash: { function: fnv1a_64 }," } else { "" };
+    format!(
+        "workers: {workers}\n\
+         admin: {{ listen: 127.0.0.1:{admin} }}\n\
+         log: {{ level: warn }}\n\
+         listeners:\n\
+         - name: bench\n  \
+           listen: 127.0.0.1:{port}\n  \
+           codec: {codec}\n  \
+           filters:\n  \
+           - access_log: {{ path: {log}, only: [ {{ outcomes: [ error ] }} ] }}\n  \
+           - authorize: {{ deny: [ {{ method: {deny} }} ] }}\n  \
+           routes:\n  \
+           - {{ name: billing, match: {{ method: {{ prefix: bill }} }}, to: others }}\n  \
+           - {{ name: stock, match: {{ method: {{ any: [ reserve, release ] }} }}, to: others }}\n  \
+           - {{ name: measured, match: {routes}, to: servers }}\n  \
+           - {{ name: rest, to: others }}\n\
+         clusters:\n\
+         - {{ name: servers, endpoints: [ {endpoints} ], {balance} links: {{ {links} }} }}\n\
+         - {{ name: others, endpoints: [ 127.0.0.1:{first} ] }}\n",
+        workers = setting.workers,
+        log = dir.join("access.log").display(),
+        endpoints = endpoints.join(", "),
+        first = setting.servers.first().copied().unwrap_or_default(),
+    )
+}
