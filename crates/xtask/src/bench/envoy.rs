@@ -37,8 +37,7 @@ pub(super) fn config(peer: Peer, port: u16, servers: &[u16]) -> String {
     )
 }
 
-const THRIFT: &str = "\
-      - name: envoy.filters.network.thrift_proxy
+const THRIFT: &str = "      - name: envoy.filters.network.thrift_proxy
         typed_config:
           '@type': type.googleapis.com/envoy.extensions.filters.network.thrift_proxy.v3.ThriftProxy
           stat_prefix: bench
@@ -56,8 +55,7 @@ const THRIFT: &str = "\
               '@type': type.googleapis.com/envoy.extensions.filters.network.thrift_proxy.router.v3.Router
 ";
 
-const DUBBO: &str = "\
-      - name: envoy.filters.network.dubbo_proxy
+const DUBBO: &str = "      - name: envoy.filters.network.dubbo_proxy
         typed_config:
           '@type': type.googleapis.com/envoy.extensions.filters.network.dubbo_proxy.v3.DubboProxy
           stat_prefix: bench
@@ -75,8 +73,7 @@ const DUBBO: &str = "\
               '@type': type.googleapis.com/envoy.extensions.filters.network.dubbo_proxy.router.v3.Router
 ";
 
-const GENERIC: &str = "\
-      - name: envoy.filters.network.generic_proxy
+const GENERIC: &str = "      - name: envoy.filters.network.generic_proxy
         typed_config:
           '@type': type.googleapis.com/envoy.extensions.filters.network.generic_proxy.v3.GenericProxy
           stat_prefix: bench
@@ -111,8 +108,7 @@ const GENERIC: &str = "\
               '@type': type.googleapis.com/envoy.extensions.filters.network.generic_proxy.router.v3.Router
 ";
 
-const REDIS: &str = "\
-      - name: envoy.filters.network.redis_proxy
+const REDIS: &str = "      - name: envoy.filters.network.redis_proxy
         typed_config:
           '@type': type.googleapis.com/envoy.extensions.filters.network.redis_proxy.v3.RedisProxy
           stat_prefix: bench

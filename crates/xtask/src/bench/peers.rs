@@ -98,6 +98,7 @@ pub(super) struct Pinned {
 impl Pinned {
     /// Puts this process, and all it will start, on the first processor, if there is a second one.
     pub(super) fn start() -> Result<Self, String> {
+        files()?;
         let apart = std::thread::available_parallelism().is_ok_and(|n| n.get() >= 2);
         if apart {
             let me = std::process::id().to_string();
@@ -114,15 +115,34 @@ impl Pinned {
 
     /// A command that runs on the processors of a list such as `1` or `0,1`.
     pub(super) fn command(self, processors: &str, program: &Path) -> Command {
-        // Open files: 10 000 sessions and as many links, in every peer alike.
-        let mut command = Command::new("prlimit");
-        command.arg("--nofile=65536:65536");
-        if self.apart {
-            command.args(["taskset", "--cpu-list", processors]);
+        if !self.apart {
+            return Command::new(program);
         }
-        command.arg(program);
+        let mut command = Command::new("taskset");
+        command.args(["--cpu-list", processors]).arg(program);
         command
     }
+}
+
+/// Lets this process, and all it will start, open as many files as it may.
+fn files() -> Result<(), String> {
+    let most = most_files()?;
+    let me = std::process::id().to_string();
+    let done = Command::new("prlimit")
+        .args(["--pid", &me, &format!("--nofile={most}:{most}")])
+        .status();
+    match done {
+        Ok(status) if status.success() => Ok(()),
+        _ => Err("prlimit (Debian's util-linux) does not work".to_owned()),
+    }
+}
+
+/// How many files a process may open if it asks for it.
+pub(super) fn most_files() -> Result<u64, String> {
+    let text = std::fs::read_to_string("/proc/self/limits").map_err(|e| e.to_string())?;
+    let line = text.lines().find_map(|l| l.strip_prefix("Max open files"));
+    let hard = line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok());
+    hard.ok_or_else(|| "/proc/self/limits does not say how many files may be open".to_owned())
 }
 
 /// What a proxy is told beside the case.
@@ -214,7 +234,7 @@ pub(super) fn program(peer: Peer) -> Result<PathBuf, String> {
 
 fn haproxy(port: u16, server: u16, workers: usize) -> String {
     format!(
-        "global\n  nbthread {workers}\n  maxconn 20000\n\
+        "global\n  nbthread {workers}\n\
          defaults\n  mode tcp\n  timeout connect 5s\n  timeout client 5m\n  timeout server 5m\n\
          frontend clients\n  bind 127.0.0.1:{port}\n  default_backend servers\n\
          backend servers\n  server one 127.0.0.1:{server}\n"

@@ -145,9 +145,7 @@ fn fill(store: &RedisServer, redis: &Redis, bytes: usize) -> Result<(), String> 
 
 fn echo(protocol: &str, port: u16, gather: usize) -> Result<Child, String> {
     let me = std::env::current_exe().map_err(|e| e.to_string())?;
-    Command::new("prlimit")
-        .arg("--nofile=65536:65536")
-        .arg(me)
+    Command::new(me)
         .args(["bench-backend", protocol, &port.to_string(), &gather.to_string()])
         .stdin(Stdio::null())
         .spawn()
