@@ -69,7 +69,7 @@ const DUBBO: &str = "      - name: envoy.filters.network.dubbo_proxy
             - { match: { method: { name: { exact: echo } } }, route: { cluster: servers } }
           dubbo_filters:
           - name: envoy.filters.dubbo.router
-            typed_config:
+            config:
               '@type': type.googleapis.com/envoy.extensions.filters.network.dubbo_proxy.router.v3.Router
 ";
 
