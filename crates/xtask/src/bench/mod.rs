@@ -8,6 +8,7 @@ mod cases;
 mod envoy;
 mod output;
 mod peers;
+mod plot;
 mod redis_benchmark;
 mod rounds;
 mod summary;
@@ -33,6 +34,7 @@ cargo xtask bench [OPTIONS]
       --rounds N           how often each peer is measured in each case (5)
       --seconds S          how long each time (3)
       --csv FILE           every sample
+      --svg FILE           the figure of the README
       --markdown FILE      the tables, for a page
       --list               the names of all cases, those with a requirement marked
       --no-build           use what was built before; HEPTAD=FILE uses another one
@@ -44,6 +46,7 @@ struct Options {
     peers: Vec<String>,
     plan: Plan,
     csv: Option<PathBuf>,
+    svg: Option<PathBuf>,
     markdown: Option<PathBuf>,
     list: bool,
     build: bool,
@@ -70,7 +73,8 @@ pub(crate) fn run(args: &[String]) -> Result<bool, String> {
     if cases.is_empty() {
         return Err("no case has such a name; see --list".to_owned());
     }
-    let pinned = prepare(options.build)?;
+    let envoy = options.peers.is_empty() || options.peers.iter().any(|p| p.starts_with('e'));
+    let pinned = prepare(options.build, envoy)?;
     let mut all = Vec::new();
     let mut good = true;
     for (n, case) in cases.iter().enumerate() {
@@ -85,6 +89,7 @@ pub(crate) fn run(args: &[String]) -> Result<bool, String> {
         all.push(measured);
         // After each case, so that a run that is ended early leaves what it has.
         write(options.csv.as_ref(), || output::csv(&all))?;
+        write(options.svg.as_ref(), || plot::svg(&all))?;
         write(options.markdown.as_ref(), || output::markdown(&all))?;
     }
     println!("requirements");
@@ -97,8 +102,8 @@ pub(crate) fn run(args: &[String]) -> Result<bool, String> {
 }
 
 /// Everything that must be there before something is measured.
-fn prepare(build: bool) -> Result<Pinned, String> {
-    setup::bench()?;
+fn prepare(build: bool, envoy: bool) -> Result<Pinned, String> {
+    setup::bench(envoy)?;
     if build {
         progress("building heptad as it is shipped");
         rounds::build()?;
@@ -133,6 +138,7 @@ fn parse(args: &[String]) -> Result<Options, String> {
             measure: Duration::from_secs(3),
         },
         csv: None,
+        svg: None,
         markdown: None,
         list: false,
         build: true,
@@ -147,6 +153,7 @@ fn parse(args: &[String]) -> Result<Options, String> {
             "--no-build" => options.build = false,
             "--case" => options.cases.push(value()?.clone()),
             "--csv" => options.csv = Some(value()?.into()),
+            "--svg" => options.svg = Some(value()?.into()),
             "--markdown" => options.markdown = Some(value()?.into()),
             "--peers" => {
                 for name in value()?.split(',') {

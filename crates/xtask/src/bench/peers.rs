@@ -128,9 +128,8 @@ impl Pinned {
 fn files() -> Result<(), String> {
     let most = most_files()?;
     let me = std::process::id().to_string();
-    let done = Command::new("prlimit")
-        .args(["--pid", &me, &format!("--nofile={most}:{most}")])
-        .status();
+    let done =
+        Command::new("prlimit").args(["--pid", &me, &format!("--nofile={most}:{most}")]).status();
     match done {
         Ok(status) if status.success() => Ok(()),
         _ => Err("prlimit (Debian's util-linux) does not work".to_owned()),

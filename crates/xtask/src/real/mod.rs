@@ -3,6 +3,7 @@
 //! A suite compares what clients see when they speak to a redis-server with what they see through
 //! Heptad in front of servers that are configured alike, or sends what no honest client would.
 
+mod bench;
 mod benchmark;
 mod cli;
 mod clients;
@@ -183,6 +184,9 @@ pub(crate) const SUITES: &[Suite] = &[
         dubbo::differential,
     ),
     suite_of("metrics", 60, "promtool on /metrics after traffic", metrics::run),
+    suite_of("bench", 120, "two tiny cases of the bench: right replies, all figures", |_| {
+        bench::run()
+    }),
     suite_of("demo", 120, "the demo judges itself, and notices broken rules", demo::run),
 ];
 
