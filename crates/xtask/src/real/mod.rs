@@ -184,9 +184,7 @@ pub(crate) const SUITES: &[Suite] = &[
         dubbo::differential,
     ),
     suite_of("metrics", 60, "promtool on /metrics after traffic", metrics::run),
-    suite_of("bench", 120, "two tiny cases of the bench: right replies, all figures", |_| {
-        bench::run()
-    }),
+    suite_of("bench", 120, "two tiny cases of the bench: right replies, all figures", bench::run),
     suite_of("demo", 120, "the demo judges itself, and notices broken rules", demo::run),
 ];
 
