@@ -148,15 +148,33 @@ impl Generator {
         self.alive
     }
 
-    /// One request on every connection, and all replies, for at most `limit`.
-    pub fn once(&mut self, limit: Duration) -> io::Result<Report> {
+    /// One request on every connection, of which `window` at a time, and all replies; for at most
+    /// `limit`.
+    pub fn once(&mut self, window: usize, limit: Duration) -> io::Result<Report> {
         let mut report = Report::default();
         let start = Instant::now();
-        for at in 0..self.connections.len() {
-            self.issue(at, start);
-            self.flush(at, &mut report);
+        let end = start + limit;
+        let mut events = Events::with_capacity(1024);
+        let (mut next, mut waiting) = (0, 0);
+        while next < self.connections.len() || waiting > 0 {
+            while waiting < window.max(1) && next < self.connections.len() {
+                if self.issue(next, Instant::now()) {
+                    self.flush(next, &mut report);
+                    waiting += 1;
+                }
+                next += 1;
+            }
+            if Instant::now() >= end {
+                break;
+            }
+            self.poll.poll(&mut events, Some(Duration::from_millis(20)))?;
+            for event in events.iter().filter(|event| event.token() != TIMER) {
+                self.serve(event.token().0, event, true, &mut report);
+                self.flush(event.token().0, &mut report);
+            }
+            waiting = self.connections.iter().take(next).filter(|c| c.waits()).count();
         }
-        self.drain(limit, &mut report, true)?;
+        self.drain(Duration::ZERO, &mut report)?;
         report.elapsed = start.elapsed();
         Ok(report)
     }
@@ -226,7 +244,7 @@ impl Generator {
                 }
             }
         }
-        self.drain(DRAIN, &mut report, false)?;
+        self.drain(DRAIN, &mut report)?;
         Ok(report)
     }
 
@@ -265,14 +283,14 @@ impl Generator {
     }
 
     /// Waits for the replies that are owed; what does not come is lost.
-    fn drain(&mut self, limit: Duration, report: &mut Report, counted: bool) -> io::Result<()> {
+    fn drain(&mut self, limit: Duration, report: &mut Report) -> io::Result<()> {
         let end = Instant::now() + limit;
         let mut events = Events::with_capacity(1024);
         while self.connections.iter().any(Connection::waits) && Instant::now() < end {
             self.poll.poll(&mut events, Some(Duration::from_millis(20)))?;
             for event in &events {
                 if event.token() != TIMER {
-                    self.serve(event.token().0, event, counted, report);
+                    self.serve(event.token().0, event, false, report);
                     self.flush(event.token().0, report);
                 }
             }

@@ -6,11 +6,14 @@
 mod account;
 mod cases;
 mod envoy;
+mod fairness;
+mod memory;
 mod output;
 mod peers;
 mod plot;
 mod redis_benchmark;
 mod rounds;
+mod scaling;
 mod summary;
 
 use std::{
@@ -25,9 +28,12 @@ use self::{peers::Pinned, rounds::Plan};
 use crate::{paths, setup};
 
 pub(crate) const HELP: &str = "\
-cargo xtask bench [OPTIONS]
+cargo xtask bench [memory | scaling | fairness] [OPTIONS]
 
-  processor time of each proxy per request, in rounds; Heptad is built as it is shipped
+  memory     of idle sessions and links, and at start (--peers)
+  scaling    2 workers to 1; start, reload and look-up with many routes and endpoints
+  fairness   a quiet client beside a loud one
+  otherwise: processor time of each proxy per request, in rounds; Heptad is built as it is shipped
       --quick              only the rows with a requirement
       --case TEXT          only cases whose name has this in it; may be repeated
       --peers A,B          only these (or what begins so): direct, haproxy, heptad, envoy, twemproxy
@@ -58,7 +64,26 @@ pub(crate) fn run(args: &[String]) -> Result<bool, String> {
         print!("{HELP}");
         return Ok(true);
     }
+    let (what, args) = match args.split_first() {
+        Some((what, rest)) if !what.starts_with('-') => (what.as_str(), rest),
+        _ => ("", args),
+    };
     let options = parse(args)?;
+    let envoy = options.peers.is_empty() || options.peers.iter().any(|p| p.starts_with('e'));
+    let (text, good) = match what {
+        "" => return compare(&options, envoy),
+        "memory" => memory::run(&options.peers, prepare(options.build, envoy)?)?,
+        "scaling" => scaling::run(options.plan, prepare(options.build, false)?)?,
+        "fairness" => fairness::run(options.plan, prepare(options.build, false)?)?,
+        other => return Err(format!("there is no bench `{other}`\n\n{HELP}")),
+    };
+    println!("{text}");
+    write(options.markdown.as_ref(), || text)?;
+    Ok(good)
+}
+
+/// Case after case.
+fn compare(options: &Options, envoy: bool) -> Result<bool, String> {
     let mut cases = cases::cases(options.quick);
     cases.retain(|case| {
         let name = case.name();
@@ -73,7 +98,6 @@ pub(crate) fn run(args: &[String]) -> Result<bool, String> {
     if cases.is_empty() {
         return Err("no case has such a name; see --list".to_owned());
     }
-    let envoy = options.peers.is_empty() || options.peers.iter().any(|p| p.starts_with('e'));
     let pinned = prepare(options.build, envoy)?;
     let mut all = Vec::new();
     let mut good = true;

@@ -128,3 +128,36 @@ pub(super) fn csv(all: &[Measured]) -> String {
     }
     text
 }
+
+/// A table of another kind: a headline, rows of which the first names the columns, and remarks.
+/// It is Markdown that can be read in a terminal too.
+pub(super) fn section<const N: usize>(
+    head: &str,
+    rows: &[[String; N]],
+    remarks: &[String],
+) -> String {
+    let mut widths = [0; N];
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let mut text = format!("**{head}**\n\n");
+    for (n, row) in rows.iter().enumerate() {
+        for (cell, width) in row.iter().zip(widths) {
+            let _ = write!(text, "| {cell:<width$} ");
+        }
+        text.push_str("|\n");
+        if n == 0 {
+            for width in widths {
+                let _ = write!(text, "|{}", "-".repeat(width + 2));
+            }
+            text.push_str("|\n");
+        }
+    }
+    text.push('\n');
+    for remark in remarks {
+        let _ = writeln!(text, "- {remark}");
+    }
+    text
+}

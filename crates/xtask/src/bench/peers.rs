@@ -5,6 +5,8 @@ use std::{
     net::TcpStream,
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    thread,
+    time::{Duration, Instant},
 };
 
 use heptad_load::Command as RedisCommand;
@@ -13,6 +15,7 @@ use tempfile::TempDir;
 use super::{
     cases::{Case, Work},
     envoy,
+    rounds::Servers,
 };
 use crate::{
     paths,
@@ -151,14 +154,39 @@ pub(super) struct Setting {
     pub(super) servers: Vec<u16>,
     pub(super) workers: usize,
     pub(super) processors: &'static str,
+    /// Routes of Heptad that are asked before the one that is measured, each for another method.
+    pub(super) routes: usize,
+    /// Endpoints of Heptad beside the servers.
+    pub(super) endpoints: usize,
+    /// Most links of Heptad to a server, where a call has a link to itself.
+    pub(super) links: usize,
 }
+
+impl Setting {
+    /// One worker on a processor of its own, and nothing more than is needed.
+    pub(super) fn of(servers: &Servers) -> Self {
+        Self {
+            servers: servers.ports.clone(),
+            workers: 1,
+            processors: "1",
+            routes: 0,
+            endpoints: 0,
+            links: 1024,
+        }
+    }
+}
+
+/// Most proxies listen by then.
+const SOON: Duration = Duration::from_secs(10);
 
 /// A proxy that runs; `Direct` is none.
 pub(super) struct Running {
     pub(super) peer: Peer,
     pub(super) port: u16,
+    /// From the start of its process to its first connection.
+    pub(super) took: Duration,
     process: Option<Kept>,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 impl Running {
@@ -172,7 +200,7 @@ impl Running {
         let dir = TempDir::with_prefix("heptad-bench-").map_err(|e| e.to_string())?;
         let first = setting.servers.first().copied().ok_or("there is no server")?;
         if peer == Peer::Direct {
-            return Ok(Self { peer, port: first, process: None, _dir: dir });
+            return Ok(Self { peer, port: first, took: Duration::ZERO, process: None, dir });
         }
         let (port, side) = (free_port()?, free_port()?);
         let (text, name) = match peer {
@@ -201,6 +229,7 @@ impl Running {
         };
         let log = dir.path().join("log");
         let out = File::create(&log).map_err(|e| e.to_string())?;
+        let begin = Instant::now();
         let child = command
             .stdin(Stdio::null())
             .stdout(out.try_clone().map_err(|e| e.to_string())?)
@@ -208,10 +237,21 @@ impl Running {
             .spawn()
             .map_err(|e| format!("{}: {e}", program.display()))?;
         let mut process = Kept(child);
-        wait_until(peer.name(), &mut process, &log, || {
-            TcpStream::connect(("127.0.0.1", port)).is_ok()
-        })?;
-        Ok(Self { peer, port, process: Some(process), _dir: dir })
+        let listens = || TcpStream::connect(("127.0.0.1", port)).is_ok();
+        // Looked at often, for those who want to know how long it took.
+        while !listens() && begin.elapsed() < SOON {
+            thread::sleep(Duration::from_micros(200));
+        }
+        let took = begin.elapsed();
+        wait_until(peer.name(), &mut process, &log, listens)?;
+        Ok(Self { peer, port, took, process: Some(process), dir })
+    }
+
+    /// Changes its configuration file; it is not told.
+    pub(super) fn rewrite(&self, change: impl FnOnce(String) -> String) -> Result<(), String> {
+        let file = self.dir.path().join("heptad.yaml");
+        let text = std::fs::read_to_string(&file).map_err(|e| e.to_string())?;
+        std::fs::write(&file, change(text)).map_err(|e| e.to_string())
     }
 
     /// The process whose time and memory count.
@@ -254,13 +294,14 @@ fn twemproxy(port: u16, servers: &[u16]) -> String {
 /// Routes by method, a rule of authorization and the access log in every case; metrics are always
 /// on. Only what a case is about differs.
 fn heptad(case: &Case, port: u16, admin: u16, setting: &Setting, dir: &Path) -> String {
+    let apart = format!("share: false, max: {}", setting.links);
     let (codec, deny, routes, links) = match case.work {
         Work::Thrift { shared } => (
             "thrift",
             "erase",
             "{ method: echo }",
             // Many calls wait on few links at 500 connections with 16 calls each.
-            if shared { "share: true, max_in_flight: 16384" } else { "share: false" },
+            if shared { "share: true, max_in_flight: 16384" } else { &apart },
         ),
         Work::Dubbo { attachments } => (
             "dubbo",
@@ -278,6 +319,7 @@ fn heptad(case: &Case, port: u16, admin: u16, setting: &Setting, dir: &Path) -> 
     let endpoints: Vec<String> = setting.servers.iter().map(|p| format!("127.0.0.1:{p}")).collect();
     let balance =
         if endpoints.len() > 1 { "balance: ring, hash: { function: fnv1a_64 }," } else { "" };
+    let (more_routes, more_clusters) = more(setting);
     format!(
         "workers: {workers}\n\
          admin: {{ listen: 127.0.0.1:{admin} }}\n\
@@ -292,14 +334,34 @@ fn heptad(case: &Case, port: u16, admin: u16, setting: &Setting, dir: &Path) -> 
            routes:\n  \
            - {{ name: billing, match: {{ method: {{ prefix: bill }} }}, to: others }}\n  \
            - {{ name: stock, match: {{ method: {{ any: [ reserve, release ] }} }}, to: others }}\n  \
-           - {{ name: measured, match: {routes}, to: servers }}\n  \
+           {more_routes}- {{ name: measured, match: {routes}, to: servers }}\n  \
            - {{ name: rest, to: others }}\n\
          clusters:\n\
          - {{ name: servers, endpoints: [ {endpoints} ], {balance} links: {{ {links} }} }}\n\
-         - {{ name: others, endpoints: [ 127.0.0.1:{first} ] }}\n",
+         - {{ name: others, endpoints: [ 127.0.0.1:{first} ] }}\n{more_clusters}",
         workers = setting.workers,
         log = dir.join("access.log").display(),
         endpoints = endpoints.join(", "),
         first = setting.servers.first().copied().unwrap_or_default(),
     )
+}
+
+/// Endpoints of a cluster.
+const TOGETHER: usize = 100;
+
+/// Routes and clusters that no request of a case takes.
+fn more(setting: &Setting) -> (String, String) {
+    let clusters = setting.endpoints.div_ceil(TOGETHER);
+    let (mut routes, mut all) = (String::new(), String::new());
+    for n in 0..setting.routes {
+        let to = if clusters == 0 { "others".to_owned() } else { format!("more-{}", n % clusters) };
+        routes += &format!("- {{ name: r{n}, match: {{ method: method{n} }}, to: {to} }}\n  ");
+    }
+    for cluster in 0..clusters {
+        let count = TOGETHER.min(setting.endpoints - cluster * TOGETHER);
+        let one = |n: usize| format!("127.1.{}.{}:9000", cluster % 256, n + 1);
+        let endpoints: Vec<String> = (0..count).map(one).collect();
+        all += &format!("- {{ name: more-{cluster}, endpoints: [ {} ] }}\n", endpoints.join(", "));
+    }
+    (routes, all)
 }

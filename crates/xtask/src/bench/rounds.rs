@@ -161,7 +161,7 @@ pub(super) fn measure(
     say: &mut dyn FnMut(&str),
 ) -> Result<Measured, String> {
     let servers = Servers::start(case, 0)?;
-    let setting = Setting { servers: servers.ports.clone(), workers: 1, processors: "1" };
+    let setting = Setting::of(&servers);
     let mut rows = Vec::new();
     let mut running = Vec::new();
     for peer in Peer::of(case, only) {

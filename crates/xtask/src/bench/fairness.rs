@@ -1,0 +1,150 @@
+//! `cargo xtask bench fairness`: what a quiet client feels of a loud one.
+//!
+//! The quiet one makes a call every 5 ms; the loud one is alone on its connection and always has
+//! as much in flight as it may. Both have the same servers. Who asks and who answers share a
+//! processor, so that without a proxy the loud one is felt too: the row `direct` says how much.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    thread,
+    time::Duration,
+};
+
+use heptad_load::{Generator, Latency, Pace, Thrift};
+
+use super::{
+    cases::{Case, Driver, Work},
+    output,
+    peers::{Peer, Pinned, Running, Setting},
+    progress,
+    rounds::{Plan, Servers},
+    summary::median,
+};
+
+/// Calls of the quiet client in a second.
+const QUIET: f64 = 200.0;
+/// What is required: the quiet client's p99 in relation to what it is alone.
+const FELT: f64 = 2.0;
+
+/// What the loud client does: bytes of a text, calls in flight.
+const LOUD: [(&str, usize, usize); 2] =
+    [("256 calls of 128 B in flight", 128, 256), ("frames of 1 MiB, 4 in flight", 1 << 20, 4)];
+
+pub(super) fn run(plan: Plan, pinned: Pinned) -> Result<(String, bool), String> {
+    let case = Case {
+        work: Work::Thrift { shared: true },
+        bytes: 128,
+        connections: 1,
+        depth: 1,
+        driver: Driver::Closed,
+        limit: None,
+    };
+    let servers = Servers::start(&case, 0)?;
+    let setting = Setting::of(&servers);
+    let mut proxies = Vec::new();
+    for peer in [Peer::Direct, Peer::Haproxy, Peer::Heptad] {
+        proxies.push((
+            Running::start(peer, &case, &setting, pinned)?,
+            Vec::new(),
+            [Vec::new(), Vec::new()],
+        ));
+    }
+    for round in 1..=plan.rounds {
+        for (proxy, alone, beside) in &mut proxies {
+            progress(&format!("round {round}: {}", proxy.peer.name()));
+            alone.push(quiet(proxy, None, plan)?);
+            for ((_, bytes, depth), beside) in LOUD.iter().zip(beside) {
+                beside.push(quiet(proxy, Some((*bytes, *depth)), plan)?);
+            }
+        }
+    }
+    progress("");
+    let mut table = vec![
+        ["", "the loud one has", "p99 µs alone", "p99 µs beside it", "to alone", "its requests/s"]
+            .map(str::to_owned),
+    ];
+    let mut verdicts = Vec::new();
+    let mut good = true;
+    for (n, (what, _, _)) in LOUD.iter().enumerate() {
+        let mut haproxy = f64::INFINITY;
+        for (proxy, alone, beside) in &proxies {
+            let p99 = |all: &[Felt]| median(all.iter().map(|felt| felt.p99)).unwrap_or_default();
+            let times = beside[n].iter().zip(alone).map(|(beside, alone)| beside.p99 / alone.p99);
+            let times = median(times).unwrap_or_default();
+            let mine = p99(&beside[n]);
+            table.push([
+                proxy.peer.name().to_owned(),
+                (*what).to_owned(),
+                format!("{:.0}", p99(alone)),
+                format!("{mine:.0}"),
+                format!("{times:.1}"),
+                format!(
+                    "{:.0}",
+                    median(beside[n].iter().map(|felt| felt.loud)).unwrap_or_default()
+                ),
+            ]);
+            match proxy.peer {
+                Peer::Haproxy => haproxy = mine,
+                Peer::Heptad => {
+                    let word = |met: bool| if met { "ok" } else { "MISSED" };
+                    let (felt, less) = (times <= FELT, mine <= haproxy);
+                    good &= felt && less;
+                    verdicts.push(format!(
+                        "{}: {what}: {times:.1} times the p99 alone, required {FELT:.1}",
+                        word(felt)
+                    ));
+                    verdicts.push(format!(
+                        "{}: {what}: p99 {mine:.0} µs ≤ haproxy's {haproxy:.0} µs",
+                        word(less)
+                    ));
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok((output::section("fairness: a quiet client beside a loud one", &table, &verdicts), good))
+}
+
+/// What the quiet client saw, and what the loud one carried meanwhile.
+struct Felt {
+    p99: f64,
+    loud: f64,
+}
+
+fn quiet(proxy: &Running, loud: Option<(usize, usize)>, plan: Plan) -> Result<Felt, String> {
+    let to = SocketAddr::from((Ipv4Addr::LOCALHOST, proxy.port));
+    thread::scope(|scope| {
+        let loud = loud.map(|(bytes, depth)| scope.spawn(move || noise(to, bytes, depth, plan)));
+        let seen = listen(to, plan);
+        let loud = match loud {
+            Some(loud) => loud.join().map_err(|_| "the loud client panicked".to_owned())??,
+            None => 0.0,
+        };
+        Ok(Felt { p99: seen?.quantile(0.99).as_secs_f64() * 1e6, loud })
+    })
+}
+
+/// The loud client; it begins with the quiet one and ends after it.
+fn noise(to: SocketAddr, bytes: usize, depth: usize, plan: Plan) -> Result<f64, String> {
+    let mut generator = Generator::connect(to, Box::new(Thrift::new(bytes)), 1, depth)
+        .map_err(|e| e.to_string())?;
+    let report = generator
+        .run(Pace::Closed, plan.warm_up, plan.measure + Duration::from_millis(200), &mut |_| {})
+        .map_err(|e| e.to_string())?;
+    match report.errors() {
+        0 => Ok(report.requests as f64 / report.elapsed.as_secs_f64()),
+        _ => Err(format!("the loud client: {:?}", report.faults)),
+    }
+}
+
+fn listen(to: SocketAddr, plan: Plan) -> Result<Latency, String> {
+    let mut generator =
+        Generator::connect(to, Box::new(Thrift::new(128)), 1, 1).map_err(|e| e.to_string())?;
+    let report = generator
+        .run(Pace::Open(QUIET), plan.warm_up, plan.measure, &mut |_| {})
+        .map_err(|e| e.to_string())?;
+    match report.errors() {
+        0 => Ok(report.latency),
+        _ => Err(format!("the quiet client: {:?}", report.faults)),
+    }
+}
