@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    net::SocketAddr,
     time::{Duration, Instant},
 };
 
@@ -31,14 +32,18 @@ struct Peer {
     heard: bool,
 }
 
+/// A socket for [`serve`], with the longest queue of new connections that the system allows: a
+/// proxy may open thousands at once.
+pub fn listen(on: SocketAddr) -> io::Result<TcpListener> {
+    TcpListener::bind(on)
+}
+
 /// Serves until the process ends.
 pub fn serve(
-    listener: std::net::TcpListener,
+    mut listener: TcpListener,
     answer: &dyn Answer,
     echo: Echo,
 ) -> io::Result<std::convert::Infallible> {
-    listener.set_nonblocking(true)?;
-    let mut listener = TcpListener::from_std(listener);
     let mut poll = Poll::new()?;
     poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
     let mut events = Events::with_capacity(1024);

@@ -423,7 +423,7 @@ mod tests {
     use std::{net::TcpListener, thread};
 
     use super::*;
-    use crate::{Answer, Cut, Echo, Thrift, serve};
+    use crate::{Answer, Cut, Echo, Thrift, listen, serve};
 
     /// Echoes, and spoils one reply of so many in one way.
     struct Liar {
@@ -448,7 +448,7 @@ mod tests {
 
     /// The faults of a short run against a server that spoils one reply.
     fn faults(pace: Pace, spoil: fn(&mut Vec<u8>, usize)) -> (Report, usize) {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let listener = listen(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a port");
         let to = listener.local_addr().expect("an address");
         thread::spawn(move || {
             let liar = Liar { thrift: Thrift::new(64), seen: 0.into(), spoil };

@@ -17,7 +17,7 @@ mod thrift;
 
 pub use crate::{
     dubbo::Dubbo,
-    echo::{Echo, serve},
+    echo::{Echo, listen, serve},
     generator::{Generator, Pace, Phase, Report},
     latency::Latency,
     redis::{Command, Redis},

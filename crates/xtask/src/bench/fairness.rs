@@ -1,6 +1,6 @@
 //! `cargo xtask bench fairness`: what a quiet client feels of a loud one.
 //!
-//! The quiet one makes a call every 5 ms; the loud one is alone on its connection and always has
+//! The quiet one makes a call every 5 ms, whether the one before has ended or not; the loud one is alone on its connection and always has
 //! as much in flight as it may. Both have the same servers. Who asks and who answers share a
 //! processor, so that without a proxy the loud one is felt too: the row `direct` says how much.
 
@@ -40,7 +40,7 @@ pub(super) fn run(plan: Plan, pinned: Pinned) -> Result<(String, bool), String> 
         limit: None,
     };
     let servers = Servers::start(&case, 0)?;
-    let setting = Setting::of(&servers);
+    let setting = Setting::of(&servers, &case);
     let mut proxies = Vec::new();
     for peer in [Peer::Direct, Peer::Haproxy, Peer::Heptad] {
         proxies.push((
@@ -139,7 +139,7 @@ fn noise(to: SocketAddr, bytes: usize, depth: usize, plan: Plan) -> Result<f64, 
 
 fn listen(to: SocketAddr, plan: Plan) -> Result<Latency, String> {
     let mut generator =
-        Generator::connect(to, Box::new(Thrift::new(128)), 1, 1).map_err(|e| e.to_string())?;
+        Generator::connect(to, Box::new(Thrift::new(128)), 1, 16).map_err(|e| e.to_string())?;
     let report = generator
         .run(Pace::Open(QUIET), plan.warm_up, plan.measure, &mut |_| {})
         .map_err(|e| e.to_string())?;

@@ -129,8 +129,9 @@ pub(super) fn run(peers: &[String], pinned: Pinned) -> Result<(String, bool), St
 fn measure(row: &Row, case: &Case, pinned: Pinned) -> Result<Found, String> {
     let gather = if row.links { case.connections } else { 0 };
     let servers = Servers::start(case, gather)?;
-    let mut setting = Setting::of(&servers);
+    let mut setting = Setting::of(&servers, case);
     setting.links = case.connections + 1000;
+    setting.in_flight = WINDOW;
     let running = Running::start(row.peer, case, &setting, pinned)?;
     let pid = running.pid().ok_or("there is no process")?;
     thread::sleep(Duration::from_millis(300));
@@ -144,6 +145,10 @@ fn measure(row: &Row, case: &Case, pinned: Pinned) -> Result<Found, String> {
     let report = generator.once(window, Duration::from_secs(60)).map_err(|e| e.to_string())?;
     thread::sleep(QUIET);
     let after = account::kib(pid, "RssAnon")?;
+    if report.errors() > 0 {
+        progress("");
+        eprintln!("{}: {:?}", row.peer.name(), report.faults);
+    }
     let lost = case.connections.saturating_sub(generator.alive()) as u64;
     Ok(Found {
         start,

@@ -160,11 +160,13 @@ pub(super) struct Setting {
     pub(super) endpoints: usize,
     /// Most links of Heptad to a server, where a call has a link to itself.
     pub(super) links: usize,
+    /// Calls that are in flight at the same time.
+    pub(super) in_flight: usize,
 }
 
 impl Setting {
     /// One worker on a processor of its own, and nothing more than is needed.
-    pub(super) fn of(servers: &Servers) -> Self {
+    pub(super) fn of(servers: &Servers, case: &Case) -> Self {
         Self {
             servers: servers.ports.clone(),
             workers: 1,
@@ -172,6 +174,7 @@ impl Setting {
             routes: 0,
             endpoints: 0,
             links: 1024,
+            in_flight: case.connections * case.depth,
         }
     }
 }
@@ -294,26 +297,27 @@ fn twemproxy(port: u16, servers: &[u16]) -> String {
 /// Routes by method, a rule of authorization and the access log in every case; metrics are always
 /// on. Only what a case is about differs.
 fn heptad(case: &Case, port: u16, admin: u16, setting: &Setting, dir: &Path) -> String {
+    // The default is enough for most cases, but not for 500 clients with 16 calls each.
+    let shared = match setting.in_flight {
+        0..=1024 => "share: true".to_owned(),
+        more => format!("share: true, max_in_flight: {more}"),
+    };
     let apart = format!("share: false, max: {}", setting.links);
     let (codec, deny, routes, links) = match case.work {
-        Work::Thrift { shared } => (
-            "thrift",
-            "erase",
-            "{ method: echo }",
-            // Many calls wait on few links at 500 connections with 16 calls each.
-            if shared { "share: true, max_in_flight: 16384" } else { &apart },
-        ),
+        Work::Thrift { shared: together } => {
+            ("thrift", "erase", "{ method: echo }", if together { &shared } else { &apart })
+        }
         Work::Dubbo { attachments } => (
             "dubbo",
             "erase",
             if attachments { "{ method: echo, header.tenant: bench }" } else { "{ method: echo }" },
-            "max_in_flight: 16384",
+            &shared,
         ),
         Work::Redis(_) => (
             "redis",
             "{ any: [ FLUSHALL, FLUSHDB, KEYS ] }",
             "{ method: { any: [ GET, SET, MGET ] } }",
-            "max_in_flight: 16384",
+            &shared,
         ),
     };
     let endpoints: Vec<String> = setting.servers.iter().map(|p| format!("127.0.0.1:{p}")).collect();

@@ -161,7 +161,7 @@ pub(super) fn measure(
     say: &mut dyn FnMut(&str),
 ) -> Result<Measured, String> {
     let servers = Servers::start(case, 0)?;
-    let setting = Setting::of(&servers);
+    let setting = Setting::of(&servers, case);
     let mut rows = Vec::new();
     let mut running = Vec::new();
     for peer in Peer::of(case, only) {
@@ -256,7 +256,8 @@ pub(crate) fn backend(args: &[String]) -> Result<bool, String> {
         "dubbo" => Box::new(heptad_load::Dubbo::new(16)),
         other => return Err(format!("there is no server for {other}")),
     };
-    let listener = std::net::TcpListener::bind(("127.0.0.1", port)).map_err(|e| e.to_string())?;
+    let on = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let listener = heptad_load::listen(on).map_err(|e| format!("{on}: {e}"))?;
     match heptad_load::serve(listener, answer.as_ref(), heptad_load::Echo { gather }) {
         Err(error) => Err(format!("bench-backend: {error}")),
         Ok(never) => match never {},

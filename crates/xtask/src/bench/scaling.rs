@@ -51,7 +51,7 @@ fn workers(plan: Plan, pinned: Pinned) -> Result<(String, bool), String> {
     let mut proxies = Vec::new();
     for peer in [Peer::Haproxy, Peer::Heptad] {
         for workers in [1, 2] {
-            let setting = Setting { workers, processors: "0,1", ..Setting::of(&servers) };
+            let setting = Setting { workers, processors: "0,1", ..Setting::of(&servers, &case) };
             proxies.push((
                 peer,
                 workers,
@@ -135,7 +135,7 @@ fn sizes(plan: Plan, pinned: Pinned) -> Result<(String, bool), String> {
         let (mut memory, mut reloaded) = (Vec::new(), Vec::new());
         for round in 1..=plan.rounds {
             progress(&format!("round {round}: start of {} with {routes} routes", peer.name()));
-            let setting = Setting { routes, endpoints, ..Setting::of(&servers) };
+            let setting = Setting { routes, endpoints, ..Setting::of(&servers, &case) };
             let running = Running::start(peer, &case, &setting, pinned)?;
             starts.push(running.took.as_secs_f64() * 1e3);
             let pid = running.pid().ok_or("there is no process")?;
@@ -216,7 +216,7 @@ fn flat(plan: Plan, pinned: Pinned) -> Result<String, String> {
     let servers = Servers::start(&case, 0)?;
     let mut proxies = Vec::new();
     for routes in ROUTES {
-        let setting = Setting { routes, ..Setting::of(&servers) };
+        let setting = Setting { routes, ..Setting::of(&servers, &case) };
         proxies.push((routes, Running::start(Peer::Heptad, &case, &setting, pinned)?, Vec::new()));
     }
     for round in 1..=plan.rounds {
