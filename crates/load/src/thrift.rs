@@ -5,7 +5,7 @@ use crate::{Answer, Cut, Fault, Traffic, payload::Payload};
 /// Version and `CALL`, version and `REPLY`, as every strict message begins.
 const CALL: [u8; 4] = [0x80, 1, 0, 1];
 const REPLY: [u8; 4] = [0x80, 1, 0, 2];
-const METHOD: &[u8] = b"echo";
+const METHOD: [u8; 4] = *b"echo";
 /// Length of the frame, version and type, length of the name, name, sequence id.
 const HEAD: usize = 4 + 4 + 4 + METHOD.len() + 4;
 const ID: usize = HEAD - 4;
@@ -18,30 +18,47 @@ const LONGEST: usize = 64 << 20;
 #[derive(Clone, Debug)]
 pub struct Thrift {
     payload: Payload,
+    method: [u8; 4],
 }
 
 impl Thrift {
     /// Calls with a text of so many bytes; at least 16.
     pub fn new(bytes: usize) -> Self {
-        Self { payload: Payload::new(bytes) }
+        Self { payload: Payload::new(bytes), method: METHOD }
     }
 
-    /// Everything of a message but the text's bytes and the final stop.
-    fn head(kind: [u8; 4], id: [u8; 4], field: u8, text: usize, out: &mut Vec<u8>) {
+    /// The same calls under another name, for routes.
+    #[must_use]
+    pub fn named(self, method: [u8; 4]) -> Self {
+        Self { method, ..self }
+    }
+}
+
+/// Everything of a message but the text's bytes and the final stop.
+struct Head {
+    kind: [u8; 4],
+    method: [u8; 4],
+    id: [u8; 4],
+}
+
+impl Head {
+    fn write(&self, text: usize, out: &mut Vec<u8>) {
         let length = (HEAD - 4 + FIELD + text + 1) as u32;
         out.extend_from_slice(&length.to_be_bytes());
-        out.extend_from_slice(&kind);
-        out.extend_from_slice(&(METHOD.len() as u32).to_be_bytes());
-        out.extend_from_slice(METHOD);
-        out.extend_from_slice(&id);
-        out.extend_from_slice(&[STRING, 0, field]);
+        out.extend_from_slice(&self.kind);
+        out.extend_from_slice(&(self.method.len() as u32).to_be_bytes());
+        out.extend_from_slice(&self.method);
+        out.extend_from_slice(&self.id);
+        // The first argument is field 1, a result is field 0.
+        out.extend_from_slice(&[STRING, 0, u8::from(self.kind == CALL)]);
         out.extend_from_slice(&(text as u32).to_be_bytes());
     }
 }
 
 impl Traffic for Thrift {
     fn request(&self, id: u64, serial: u64, out: &mut Vec<u8>) {
-        Self::head(CALL, (id as u32).to_be_bytes(), 1, self.payload.len(), out);
+        let id = (id as u32).to_be_bytes();
+        Head { kind: CALL, method: self.method, id }.write(self.payload.len(), out);
         self.payload.write(serial, out);
         out.push(0);
     }
@@ -73,7 +90,8 @@ impl Traffic for Thrift {
             return Err(Fault::Id);
         }
         let mut head = Vec::with_capacity(HEAD + FIELD);
-        Self::head(REPLY, (id as u32).to_be_bytes(), 0, self.payload.len(), &mut head);
+        let id = (id as u32).to_be_bytes();
+        Head { kind: REPLY, method: self.method, id }.write(self.payload.len(), &mut head);
         if frame[..HEAD + FIELD] != head || frame.last() != Some(&0) {
             return Err(Fault::Content);
         }
@@ -95,7 +113,8 @@ impl Answer for Thrift {
             return Err(Fault::Garbage);
         }
         let id = [head[ID], head[ID + 1], head[ID + 2], head[ID + 3]];
-        Self::head(REPLY, id, 0, text.len(), out);
+        let method = [head[12], head[13], head[14], head[15]];
+        Head { kind: REPLY, method, id }.write(text.len(), out);
         out.extend_from_slice(text);
         out.push(0);
         Ok(Some(length))

@@ -50,6 +50,7 @@ fn main() -> ExitCode {
         "bench" => bench::run(rest),
         // What the bench starts as a process of its own.
         "bench-backend" => bench::backend(rest),
+        "bench-loud" => bench::loud(rest),
         "suite" => real::suite(rest),
         "help" | "--help" | "-h" => {
             print!("{HELP}");

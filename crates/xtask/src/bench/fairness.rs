@@ -1,25 +1,29 @@
 //! `cargo xtask bench fairness`: what a quiet client feels of a loud one.
 //!
-//! The quiet one makes a call every 5 ms, whether the one before has ended or not; the loud one is alone on its connection and always has
-//! as much in flight as it may. Both have the same servers. Who asks and who answers share a
-//! processor, so that without a proxy the loud one is felt too: the row `direct` says how much.
+//! The quiet one makes a call every 5 ms, whether the one before has ended or not; the loud one is
+//! alone on its connection and always has as much in flight as it may. The loud one and its server
+//! run only when nobody else wants their processor (`SCHED_IDLE`), and it has a server of its own,
+//! so that what the quiet one feels is the proxy; the rows `direct` show how far that is reached.
+//! Calls go to their servers by the method; HAProxy, which cannot tell, has a port for each.
 
 use std::{
+    io::Read as _,
     net::{Ipv4Addr, SocketAddr},
-    thread,
+    process::{Command, Stdio},
     time::Duration,
 };
 
-use heptad_load::{Generator, Latency, Pace, Thrift};
+use heptad_load::{Generator, Pace, Thrift};
 
 use super::{
     cases::{Case, Driver, Work},
     output,
     peers::{Peer, Pinned, Running, Setting},
     progress,
-    rounds::{Plan, Servers},
+    rounds::{self, Plan, Servers},
     summary::median,
 };
+use crate::rig::Kept;
 
 /// Calls of the quiet client in a second.
 const QUIET: f64 = 200.0;
@@ -40,7 +44,8 @@ pub(super) fn run(plan: Plan, pinned: Pinned) -> Result<(String, bool), String> 
         limit: None,
     };
     let servers = Servers::start(&case, 0)?;
-    let setting = Setting::of(&servers, &case);
+    let (_loud, port) = rounds::echo(idle()?, "thrift", 0)?;
+    let setting = Setting { loud: Some(port), ..Setting::of(&servers, &case) };
     let mut proxies = Vec::new();
     for peer in [Peer::Direct, Peer::Haproxy, Peer::Heptad] {
         proxies.push((
@@ -113,38 +118,62 @@ struct Felt {
 
 fn quiet(proxy: &Running, loud: Option<(usize, usize)>, plan: Plan) -> Result<Felt, String> {
     let to = SocketAddr::from((Ipv4Addr::LOCALHOST, proxy.port));
-    thread::scope(|scope| {
-        let loud = loud.map(|(bytes, depth)| scope.spawn(move || noise(to, bytes, depth, plan)));
-        let seen = listen(to, plan);
-        let loud = match loud {
-            Some(loud) => loud.join().map_err(|_| "the loud client panicked".to_owned())??,
-            None => 0.0,
-        };
-        Ok(Felt { p99: seen?.quantile(0.99).as_secs_f64() * 1e6, loud })
-    })
-}
-
-/// The loud client; it begins with the quiet one and ends after it.
-fn noise(to: SocketAddr, bytes: usize, depth: usize, plan: Plan) -> Result<f64, String> {
-    let mut generator = Generator::connect(to, Box::new(Thrift::new(bytes)), 1, depth)
-        .map_err(|e| e.to_string())?;
-    let report = generator
-        .run(Pace::Closed, plan.warm_up, plan.measure + Duration::from_millis(200), &mut |_| {})
-        .map_err(|e| e.to_string())?;
-    match report.errors() {
-        0 => Ok(report.requests as f64 / report.elapsed.as_secs_f64()),
-        _ => Err(format!("the loud client: {:?}", report.faults)),
-    }
-}
-
-fn listen(to: SocketAddr, plan: Plan) -> Result<Latency, String> {
+    // It begins before the quiet one and ends after it.
+    let seconds = (plan.warm_up + plan.measure).as_secs_f64() + 0.3;
+    let noise = loud.map(|(bytes, depth)| {
+        idle()?
+            .args(["bench-loud", &proxy.loud.to_string(), &bytes.to_string(), &depth.to_string()])
+            .arg(seconds.to_string())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(|e| format!("chrt: {e}"))
+    });
+    let noise = noise.transpose()?.map(Kept);
     let mut generator =
         Generator::connect(to, Box::new(Thrift::new(128)), 1, 16).map_err(|e| e.to_string())?;
     let report = generator
         .run(Pace::Open(QUIET), plan.warm_up, plan.measure, &mut |_| {})
         .map_err(|e| e.to_string())?;
-    match report.errors() {
-        0 => Ok(report.latency),
-        _ => Err(format!("the quiet client: {:?}", report.faults)),
+    if report.errors() > 0 {
+        return Err(format!("the quiet client: {:?}", report.faults));
     }
+    let mut loud = 0.0;
+    if let Some(mut noise) = noise {
+        let mut text = String::new();
+        let out = noise.0.stdout.as_mut().ok_or("no pipe")?;
+        out.read_to_string(&mut text).map_err(|e| e.to_string())?;
+        loud = text.trim().parse().map_err(|_| format!("the loud client said {text:?}"))?;
+    }
+    Ok(Felt { p99: report.latency.quantile(0.99).as_secs_f64() * 1e6, loud })
+}
+
+/// A command for this program that runs only when nobody else wants its processor.
+fn idle() -> Result<Command, String> {
+    let me = std::env::current_exe().map_err(|e| e.to_string())?;
+    let mut command = Command::new("chrt");
+    command.args(["--idle", "0"]).arg(me);
+    Ok(command)
+}
+
+/// `cargo xtask bench-loud PORT BYTES DEPTH SECONDS`: the loud client, as a process of its own;
+/// prints its requests per second.
+pub(crate) fn loud(args: &[String]) -> Result<bool, String> {
+    let number = |at: usize| -> Result<f64, String> {
+        let text = args.get(at).ok_or("bench-loud PORT BYTES DEPTH SECONDS")?;
+        text.parse().map_err(|e| format!("{text}: {e}"))
+    };
+    let to = SocketAddr::from((Ipv4Addr::LOCALHOST, number(0)? as u16));
+    let traffic = Thrift::new(number(1)? as usize).named(*b"loud");
+    let mut generator = Generator::connect(to, Box::new(traffic), 1, number(2)? as usize)
+        .map_err(|e| e.to_string())?;
+    let measure = Duration::from_secs_f64(number(3)?);
+    let report = generator
+        .run(Pace::Closed, Duration::ZERO, measure, &mut |_| {})
+        .map_err(|e| e.to_string())?;
+    if report.errors() > 0 {
+        return Err(format!("the loud client: {:?}", report.faults));
+    }
+    println!("{:.0}", report.requests as f64 / report.elapsed.as_secs_f64());
+    Ok(true)
 }

@@ -22,6 +22,7 @@ use std::{
     time::Duration,
 };
 
+pub(crate) use fairness::loud;
 pub(crate) use rounds::backend;
 
 use self::{peers::Pinned, rounds::Plan};

@@ -162,6 +162,8 @@ pub(super) struct Setting {
     pub(super) links: usize,
     /// Calls that are in flight at the same time.
     pub(super) in_flight: usize,
+    /// The server of calls of the method `loud`.
+    pub(super) loud: Option<u16>,
 }
 
 impl Setting {
@@ -175,6 +177,7 @@ impl Setting {
             endpoints: 0,
             links: 1024,
             in_flight: case.connections * case.depth,
+            loud: None,
         }
     }
 }
@@ -186,6 +189,8 @@ const SOON: Duration = Duration::from_secs(10);
 pub(super) struct Running {
     pub(super) peer: Peer,
     pub(super) port: u16,
+    /// Where clients call `loud`: a relay cannot tell by the method.
+    pub(super) loud: u16,
     /// From the start of its process to its first connection.
     pub(super) took: Duration,
     process: Option<Kept>,
@@ -203,11 +208,12 @@ impl Running {
         let dir = TempDir::with_prefix("heptad-bench-").map_err(|e| e.to_string())?;
         let first = setting.servers.first().copied().ok_or("there is no server")?;
         if peer == Peer::Direct {
-            return Ok(Self { peer, port: first, took: Duration::ZERO, process: None, dir });
+            let loud = setting.loud.unwrap_or(first);
+            return Ok(Self { peer, port: first, loud, took: Duration::ZERO, process: None, dir });
         }
         let (port, side) = (free_port()?, free_port()?);
         let (text, name) = match peer {
-            Peer::Direct | Peer::Haproxy => (haproxy(port, first, setting.workers), "haproxy.cfg"),
+            Peer::Direct | Peer::Haproxy => (haproxy(port, side, setting), "haproxy.cfg"),
             Peer::Heptad => (heptad(case, port, side, setting, dir.path()), "heptad.yaml"),
             Peer::Twemproxy => (twemproxy(port, &setting.servers), "nutcracker.yml"),
             _ => (envoy::config(peer, port, &setting.servers), "envoy.yaml"),
@@ -247,7 +253,8 @@ impl Running {
         }
         let took = begin.elapsed();
         wait_until(peer.name(), &mut process, &log, listens)?;
-        Ok(Self { peer, port, took, process: Some(process), dir })
+        let loud = if peer == Peer::Haproxy && setting.loud.is_some() { side } else { port };
+        Ok(Self { peer, port, loud, took, process: Some(process), dir })
     }
 
     /// Changes its configuration file; it is not told.
@@ -274,13 +281,21 @@ pub(super) fn program(peer: Peer) -> Result<PathBuf, String> {
     file.ok_or_else(|| format!("{name} is not installed"))
 }
 
-fn haproxy(port: u16, server: u16, workers: usize) -> String {
-    format!(
-        "global\n  nbthread {workers}\n\
-         defaults\n  mode tcp\n  timeout connect 5s\n  timeout client 5m\n  timeout server 5m\n\
-         frontend clients\n  bind 127.0.0.1:{port}\n  default_backend servers\n\
-         backend servers\n  server one 127.0.0.1:{server}\n"
-    )
+fn haproxy(port: u16, side: u16, setting: &Setting) -> String {
+    let mut text = format!(
+        "global\n  nbthread {}\ndefaults\n  mode tcp\n  timeout connect 5s\n  \
+         timeout client 5m\n  timeout server 5m\n",
+        setting.workers
+    );
+    let first = setting.servers.first().map(|server| (port, server));
+    let loud = setting.loud.as_ref().map(|server| (side, server));
+    for (n, (port, server)) in first.into_iter().chain(loud).enumerate() {
+        text += &format!(
+            "frontend clients{n}\n  bind 127.0.0.1:{port}\n  default_backend servers{n}\n\
+             backend servers{n}\n  server one 127.0.0.1:{server}\n"
+        );
+    }
+    text
 }
 
 fn twemproxy(port: u16, servers: &[u16]) -> String {
@@ -323,7 +338,13 @@ fn heptad(case: &Case, port: u16, admin: u16, setting: &Setting, dir: &Path) -> 
     let endpoints: Vec<String> = setting.servers.iter().map(|p| format!("127.0.0.1:{p}")).collect();
     let balance =
         if endpoints.len() > 1 { "balance: ring, hash: { function: fnv1a_64 }," } else { "" };
-    let (more_routes, more_clusters) = more(setting);
+    let (mut more_routes, mut more_clusters) = more(setting);
+    if let Some(loud) = setting.loud {
+        more_routes += "- { name: loud, match: { method: loud }, to: loud }\n  ";
+        more_clusters += &format!(
+            "- {{ name: loud, endpoints: [ 127.0.0.1:{loud} ], links: {{ {shared} }} }}\n"
+        );
+    }
     format!(
         "workers: {workers}\n\
          admin: {{ listen: 127.0.0.1:{admin} }}\n\

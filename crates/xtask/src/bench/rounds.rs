@@ -5,7 +5,7 @@
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
     time::Duration,
 };
 
@@ -119,11 +119,7 @@ impl Servers {
                 return Ok(Self { _stores: stores, _echo: None, ports });
             }
         };
-        let port = free_port()?;
-        let mut echo = Kept(echo(protocol, port, gather)?);
-        wait_until("bench-backend", &mut echo, std::path::Path::new(""), || {
-            std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()
-        })?;
+        let (echo, port) = echo(me()?, protocol, gather)?;
         Ok(Self { _stores: Vec::new(), _echo: Some(echo), ports: vec![port] })
     }
 }
@@ -143,13 +139,24 @@ fn fill(store: &RedisServer, redis: &Redis, bytes: usize) -> Result<(), String> 
     ok(&mut client, &crate::rig::resp::frame(&["SET", redis_benchmark::KEY, &value]))
 }
 
-fn echo(protocol: &str, port: u16, gather: usize) -> Result<Child, String> {
-    let me = std::env::current_exe().map_err(|e| e.to_string())?;
-    Command::new(me)
+/// A command for this program itself.
+pub(super) fn me() -> Result<Command, String> {
+    std::env::current_exe().map(Command::new).map_err(|e| e.to_string())
+}
+
+/// Starts a server that echoes, by a command that starts this program.
+pub(super) fn echo(mut me: Command, protocol: &str, gather: usize) -> Result<(Kept, u16), String> {
+    let port = free_port()?;
+    let child = me
         .args(["bench-backend", protocol, &port.to_string(), &gather.to_string()])
         .stdin(Stdio::null())
         .spawn()
-        .map_err(|e| format!("bench-backend: {e}"))
+        .map_err(|e| format!("bench-backend: {e}"))?;
+    let mut echo = Kept(child);
+    wait_until("bench-backend", &mut echo, std::path::Path::new(""), || {
+        std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()
+    })?;
+    Ok((echo, port))
 }
 
 /// Measures a case; `say` is told what goes on.
@@ -244,7 +251,7 @@ pub(super) fn generate(
     Ok(sample)
 }
 
-/// Where the servers' own program is, for those who ask.
+/// `cargo xtask bench-backend`: a server as a process of its own, on the processor of the clients.
 pub(crate) fn backend(args: &[String]) -> Result<bool, String> {
     let [protocol, port, gather] = args else {
         return Err("bench-backend PROTOCOL PORT GATHER".to_owned());
