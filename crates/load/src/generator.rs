@@ -425,11 +425,14 @@ mod tests {
     use super::*;
     use crate::{Answer, Cut, Echo, Thrift, listen, serve};
 
+    /// What is done to the output from a reply's first byte on.
+    type Spoil = fn(&mut Vec<u8>, usize);
+
     /// Echoes, and spoils one reply of so many in one way.
     struct Liar {
         thrift: Thrift,
         seen: std::cell::Cell<u64>,
-        spoil: fn(&mut Vec<u8>, usize),
+        spoil: Spoil,
     }
 
     impl Answer for Liar {
@@ -447,7 +450,7 @@ mod tests {
     }
 
     /// The faults of a short run against a server that spoils one reply.
-    fn faults(pace: Pace, spoil: fn(&mut Vec<u8>, usize)) -> (Report, usize) {
+    fn faults(pace: Pace, spoil: Spoil) -> (Report, usize) {
         let listener = listen(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a port");
         let to = listener.local_addr().expect("an address");
         thread::spawn(move || {
@@ -478,7 +481,7 @@ mod tests {
     #[test]
     fn every_kind_of_lie_is_noticed() {
         // A byte of the text; the id's place; the id's round; the type.
-        let lies: [(Fault, fn(&mut Vec<u8>, usize)); 4] = [
+        let lies: [(Fault, Spoil); 4] = [
             (Fault::Content, |out, from| out[from + 60] ^= 1),
             (Fault::Id, |out, from| out[from + 18] ^= 0x40),
             (Fault::Id, |out, from| out[from + 17] ^= 0x20),

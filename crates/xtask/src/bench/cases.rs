@@ -88,9 +88,10 @@ impl Case {
     }
 }
 
-/// All cases, or only those with a requirement.
+/// All cases, or only those with a requirement and what is to be seen beside them.
 pub(super) fn cases(quick: bool) -> Vec<Case> {
     let mut all = required();
+    all.extend(beside());
     if quick {
         return all;
     }
@@ -160,6 +161,25 @@ fn required() -> Vec<Case> {
     ]
 }
 
+/// The rows of Redis driven by our own generator too, and p99 at the same offered load.
+fn beside() -> Vec<Case> {
+    let mut all: Vec<Case> =
+        required().into_iter().filter(|case| case.driver == Driver::RedisBenchmark).collect();
+    for case in &mut all {
+        (case.driver, case.limit) = (Driver::Closed, None);
+    }
+    for work in [
+        Work::Thrift { shared: true },
+        Work::Dubbo { attachments: false },
+        Work::Redis(Command::Get),
+    ] {
+        let bytes = if matches!(work, Work::Redis(_)) { 64 } else { 128 };
+        let driver = Driver::Open(0.5);
+        all.push(Case { work, bytes, connections: 50, depth: 1, driver, limit: None });
+    }
+    all
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -186,7 +206,13 @@ mod tests {
     #[test]
     fn twelve_rows_are_required() {
         let quick = cases(true);
-        assert_eq!(quick.len(), 12);
-        assert!(quick.iter().all(|case| case.limit.is_some_and(|l| l.aim < l.required)));
+        let limits: Vec<Limit> = quick.iter().filter_map(|case| case.limit).collect();
+        assert_eq!(limits.len(), 12);
+        assert!(limits.iter().all(|limit| limit.aim < limit.required));
+        // Those of Redis are there with both drivers.
+        for case in quick.iter().filter(|case| case.driver == Driver::RedisBenchmark) {
+            let name = case.name().replace("/redis-benchmark", "");
+            assert!(quick.iter().any(|other| other.name() == name), "{name}");
+        }
     }
 }

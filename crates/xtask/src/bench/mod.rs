@@ -29,20 +29,23 @@ use self::{peers::Pinned, rounds::Plan};
 use crate::{paths, setup};
 
 pub(crate) const HELP: &str = "\
-cargo xtask bench [memory | scaling | fairness] [OPTIONS]
+cargo xtask bench [memory | scaling | fairness | all] [OPTIONS]
 
   memory     of idle sessions and links, and at start (--peers)
   scaling    2 workers to 1; start, reload and look-up with many routes and endpoints
   fairness   a quiet client beside a loud one
+  all        everything, one after the other
   otherwise: processor time of each proxy per request, in rounds; Heptad is built as it is shipped
-      --quick              only the rows with a requirement
+
+      --quick              only the rows with a requirement, and what is to be seen beside them
       --case TEXT          only cases whose name has this in it; may be repeated
       --peers A,B          only these (or what begins so): direct, haproxy, heptad, envoy, twemproxy
       --rounds N           how often each peer is measured in each case (5)
       --seconds S          how long each time (3)
       --csv FILE           every sample
       --svg FILE           the figure of the README
-      --markdown FILE      the tables, for a page
+      --markdown FILE      the tables, for a page (`all`: of the comparison)
+      --docs               into docs/performance.md and docs/performance.svg
       --list               the names of all cases, those with a requirement marked
       --no-build           use what was built before; HEPTAD=FILE uses another one
 ";
@@ -55,6 +58,7 @@ struct Options {
     csv: Option<PathBuf>,
     svg: Option<PathBuf>,
     markdown: Option<PathBuf>,
+    docs: bool,
     list: bool,
     build: bool,
 }
@@ -71,16 +75,74 @@ pub(crate) fn run(args: &[String]) -> Result<bool, String> {
     };
     let options = parse(args)?;
     let envoy = options.peers.is_empty() || options.peers.iter().any(|p| p.starts_with('e'));
-    let (text, good) = match what {
-        "" => return compare(&options, envoy),
-        "memory" => memory::run(&options.peers, prepare(options.build, envoy)?)?,
-        "scaling" => scaling::run(options.plan, prepare(options.build, false)?)?,
-        "fairness" => fairness::run(options.plan, prepare(options.build, false)?)?,
-        other => return Err(format!("there is no bench `{other}`\n\n{HELP}")),
+    let needs_envoy = envoy && matches!(what, "" | "memory" | "all");
+    let whole = |pinned: Pinned| -> Result<bool, String> {
+        let mut good = true;
+        for (name, run) in PARTS {
+            if what == "all" || what == *name {
+                let (text, met) = run(&options, pinned)?;
+                println!("{text}");
+                good &= met;
+                let page = format!("{}\n\n{text}", machine(options.plan));
+                if what != "all" {
+                    write(options.markdown.as_ref(), || page.clone())?;
+                }
+                if options.docs {
+                    into_page(name, &page)?;
+                }
+            }
+        }
+        Ok(good)
     };
-    println!("{text}");
-    write(options.markdown.as_ref(), || text)?;
-    Ok(good)
+    match what {
+        "" => compare(&options, envoy),
+        "all" => Ok(compare(&options, envoy)? & whole(Pinned::start()?)?),
+        _ if PARTS.iter().any(|(name, _)| *name == what) => {
+            whole(prepare(options.build, needs_envoy)?)
+        }
+        other => Err(format!("there is no bench `{other}`\n\n{HELP}")),
+    }
+}
+
+/// A bench that gives a text, and whether requirements were met.
+type Part = fn(&Options, Pinned) -> Result<(String, bool), String>;
+
+/// Those beside the comparison, by name.
+const PARTS: &[(&str, Part)] = &[
+    ("memory", |options, pinned| memory::run(&options.peers, pinned)),
+    ("scaling", |options, pinned| scaling::run(options.plan, pinned)),
+    ("fairness", |options, pinned| fairness::run(options.plan, pinned)),
+];
+
+/// Where and how long was measured, for a page.
+fn machine(plan: Plan) -> String {
+    let read = |file: &str| std::fs::read_to_string(file).unwrap_or_default();
+    let cpu = read("/proc/cpuinfo");
+    let model = cpu.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+    format!(
+        "{} × {}, Linux {}; {} rounds of {:.1} s",
+        cpu.lines().filter(|line| line.starts_with("processor")).count(),
+        model.map_or("unknown processor", |(_, model)| model.trim()),
+        read("/proc/sys/kernel/osrelease").trim(),
+        plan.rounds,
+        plan.measure.as_secs_f64()
+    )
+}
+
+/// Replaces what stands between the marks of a part in the page of the documentation.
+fn into_page(part: &str, text: &str) -> Result<(), String> {
+    let file = paths::root().join("docs/performance.md");
+    let wrong = |e: &dyn std::fmt::Display| format!("{}: {e}", file.display());
+    let page = std::fs::read_to_string(&file).map_err(|e| wrong(&e))?;
+    let page = replaced(&page, part, text).ok_or_else(|| wrong(&format!("no place for {part}")))?;
+    std::fs::write(&file, page).map_err(|e| wrong(&e))
+}
+
+fn replaced(page: &str, part: &str, text: &str) -> Option<String> {
+    let (begin, end) = (format!("<!-- {part} -->\n"), format!("<!-- end of {part} -->"));
+    let (before, rest) = page.split_once(&begin)?;
+    let (_, after) = rest.split_once(&end)?;
+    Some(format!("{before}{begin}\n{}\n\n{end}{after}", text.trim()))
 }
 
 /// Case after case.
@@ -117,7 +179,12 @@ fn compare(options: &Options, envoy: bool) -> Result<bool, String> {
         write(options.svg.as_ref(), || plot::svg(&all))?;
         write(options.markdown.as_ref(), || output::markdown(&all))?;
     }
-    println!("requirements");
+    if options.docs {
+        let text = format!("{}\n\n{}", machine(options.plan), output::markdown(&all));
+        into_page("comparison", &text)?;
+        write(Some(&paths::root().join("docs/performance.svg")), || plot::svg(&all))?;
+    }
+    println!("{}\nrequirements", machine(options.plan));
     for measured in &all {
         for verdict in measured.verdicts() {
             println!("  {:<44} {}", measured.case.name(), verdict.text);
@@ -165,6 +232,7 @@ fn parse(args: &[String]) -> Result<Options, String> {
         csv: None,
         svg: None,
         markdown: None,
+        docs: false,
         list: false,
         build: true,
     };
@@ -174,6 +242,7 @@ fn parse(args: &[String]) -> Result<Options, String> {
         let wrong = |text: &str| format!("{arg}: {text:?} is not a number of use");
         match arg.as_str() {
             "--quick" => options.quick = true,
+            "--docs" => options.docs = true,
             "--list" => options.list = true,
             "--no-build" => options.build = false,
             "--case" => options.cases.push(value()?.clone()),
@@ -217,5 +286,45 @@ fn progress(what: &str) {
     if stderr.is_terminal() {
         let _ = write!(stderr, "\r\x1b[K{what}");
         let _ = stderr.flush();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(args: &[&str]) -> Result<Options, String> {
+        parse(&args.iter().map(|arg| (*arg).to_owned()).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn options_are_understood_or_refused() {
+        let options = parsed(&["--peers", "heptad,envoy", "--seconds", "0.5", "--rounds", "2"]);
+        let options = options.expect("good options");
+        assert_eq!(options.peers, ["heptad", "envoy"]);
+        assert_eq!(options.plan.rounds, 2);
+        assert_eq!(options.plan.measure, Duration::from_millis(500));
+        assert!(options.plan.warm_up < options.plan.measure);
+        for wrong in [
+            &["--peers", "nginx"][..],
+            &["--peers", "heptad,"],
+            &["--rounds", "0"],
+            &["--seconds", "many"],
+            &["--case"],
+            &["--fast"],
+        ] {
+            assert!(parsed(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn the_page_has_a_place_for_every_part() {
+        let page = include_str!("../../../../docs/performance.md");
+        for part in PARTS.iter().map(|(name, _)| *name).chain(["comparison"]) {
+            let once = replaced(page, part, "| a |\n").expect(part);
+            assert!(once.contains("\n\n| a |\n\n<!-- end"), "{part}");
+            assert_eq!(replaced(&once, part, "| a |").as_ref(), Some(&once), "{part}");
+        }
+        assert_eq!(replaced(page, "absent", ""), None);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{rounds::Measured, summary::Figures};
+use super::{cases::Limit, peers::Peer, rounds::Measured, summary::Figures};
 
 const HEADS: [&str; 9] =
     ["", "µs/request", "ratio", "requests/s", "p50 µs", "p99 µs", "p999 µs", "peak MiB", "errors"];
@@ -70,15 +70,62 @@ pub(super) fn table(measured: &Measured) -> String {
     text
 }
 
+/// Columns of the overview: those that a ratio is shown of.
+const SHOWN: [Peer; 6] = [
+    Peer::Heptad,
+    Peer::Twemproxy,
+    Peer::EnvoyThrift,
+    Peer::EnvoyDubbo,
+    Peer::EnvoyGeneric,
+    Peer::EnvoyRedis,
+];
+
+/// One row for each case: what HAProxy needs, and the others in relation to it.
+fn overview(all: &[Measured]) -> String {
+    let mut rows = vec![
+        ["case", "haproxy µs", "heptad", "peers", "required", "aim", "met"].map(str::to_owned),
+    ];
+    for measured in all {
+        let ratio = |peer| Some((peer, measured.figures(peer)?.ratio?));
+        let mut ratios = SHOWN.into_iter().filter_map(ratio).peekable();
+        let heptad = ratios.next_if(|(peer, _)| *peer == Peer::Heptad);
+        let peers: Vec<String> =
+            ratios.map(|(peer, ratio)| format!("{} {ratio:.2}", peer.name())).collect();
+        let cost = measured.figures(Peer::Haproxy).and_then(|f| f.cost);
+        let limit = |f: fn(Limit) -> f64| {
+            measured.case.limit.map_or(String::new(), |l| format!("{:.2}", f(l)))
+        };
+        let verdicts = measured.verdicts();
+        let missed: Vec<&str> = verdicts.iter().filter(|v| !v.met).map(|v| v.about).collect();
+        let met = match (verdicts.is_empty(), missed.is_empty()) {
+            (true, _) => String::new(),
+            (_, true) => "yes".to_owned(),
+            _ => format!("not: {}", missed.join(", ")),
+        };
+        rows.push([
+            measured.case.name(),
+            cost.map_or("-".to_owned(), |cost| format!("{cost:.1}")),
+            heptad.map_or("-".to_owned(), |(_, ratio)| format!("{ratio:.2}")),
+            peers.join(", "),
+            limit(|l| l.required),
+            limit(|l| l.aim),
+            met,
+        ]);
+    }
+    section(
+        "processor time per request; HAProxy in microseconds, the others in relation to it",
+        &rows,
+        &[],
+    )
+}
+
 /// All cases for a page.
 pub(super) fn markdown(all: &[Measured]) -> String {
-    let mut text = String::new();
+    let mut text = overview(all);
+    text.push('\n');
     for measured in all {
-        let _ = writeln!(text, "**{}**", measured.case.name());
-        for verdict in measured.verdicts() {
-            let _ = write!(text, " · {}", verdict.text);
-        }
-        let _ = writeln!(text, "\n\n|{}|", HEADS.join("|"));
+        let _ = writeln!(text, "**{}**\n", measured.case.name());
+        let _ = writeln!(text, "|{}|", HEADS.join("|"));
         let _ = writeln!(text, "|---|{}", "--:|".repeat(HEADS.len() - 1));
         for row in rows(measured) {
             match row {
@@ -89,6 +136,10 @@ pub(super) fn markdown(all: &[Measured]) -> String {
                     let _ = writeln!(text, "|{name}|{why}{}|", "|".repeat(HEADS.len() - 2));
                 }
             }
+        }
+        text.push('\n');
+        for verdict in measured.verdicts() {
+            let _ = writeln!(text, "- {}", verdict.text);
         }
         text.push('\n');
     }

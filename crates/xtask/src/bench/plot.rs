@@ -7,9 +7,9 @@ use super::{peers::Peer, rounds::Measured};
 /// Beyond this a bar is cut off; its number is still there.
 const WIDEST: f64 = 2.5;
 /// Pixels of the whole, of the names of cases, of 1.0, of a bar.
-const WIDTH: f64 = 900.0;
-const LEFT: f64 = 300.0;
-const UNIT: f64 = 200.0;
+const WIDTH: f64 = 920.0;
+const LEFT: f64 = 280.0;
+const UNIT: f64 = 190.0;
 const BAR: f64 = 13.0;
 const GAP: f64 = 9.0;
 const TOP: f64 = 58.0;
@@ -23,11 +23,13 @@ fn colour(peer: Peer) -> &'static str {
     }
 }
 
-/// A group of bars for each case in which HAProxy was measured; empty if there is none.
+/// A group of bars for each case with a requirement, or for all if there is none; empty if HAProxy
+/// was not measured.
 pub(super) fn svg(all: &[Measured]) -> String {
     let mut body = String::new();
     let mut y = TOP;
-    for measured in all {
+    let required = all.iter().any(|measured| measured.case.limit.is_some());
+    for measured in all.iter().filter(|measured| !required || measured.case.limit.is_some()) {
         let bars: Vec<(Peer, f64)> = measured
             .rows
             .iter()
@@ -68,14 +70,14 @@ pub(super) fn svg(all: &[Measured]) -> String {
     let title = "processor time of the proxy per request; HAProxy, which only relays TCP, is 1.0";
     text(&mut svg, 20.0, 22.0, "start", title);
     text(&mut svg, line, TOP - 14.0, "middle", "haproxy = 1.0");
-    svg += &body;
     let _ = writeln!(
         svg,
         "<line x1=\"{line}\" y1=\"{:.0}\" x2=\"{line}\" y2=\"{bottom:.0}\" stroke=\"#24292f\" \
-         stroke-dasharray=\"4 3\"/>\n</svg>",
+         stroke-dasharray=\"4 3\"/>",
         TOP - 9.0
     );
-    svg
+    svg += &body;
+    svg + "</svg>\n"
 }
 
 fn text(out: &mut String, x: f64, y: f64, anchor: &str, what: &str) {

@@ -61,8 +61,10 @@ fn ask(case: &Case, proxy: &Running, requests: u64, plan: Plan) -> Result<Line, 
     let complaint = String::from_utf8_lossy(&out.stderr);
     // Some proxies have no CONFIG, which it only mentions.
     let wrong = complaint.lines().find(|l| l.contains("rror") && !l.contains("CONFIG"));
-    if let Some(wrong) = wrong.filter(|_| true).or((!out.status.success()).then_some("it failed")) {
-        return Err(format!("redis-benchmark: {wrong}"));
+    match wrong {
+        Some(wrong) => return Err(format!("redis-benchmark: {wrong}")),
+        None if !out.status.success() => return Err(format!("redis-benchmark: {}", out.status)),
+        None => {}
     }
     parse(&text, test).ok_or_else(|| format!("redis-benchmark printed {text:?}"))
 }

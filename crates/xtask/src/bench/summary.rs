@@ -60,13 +60,16 @@ pub(super) fn median(all: impl Iterator<Item = f64>) -> Option<f64> {
 /// A comparison that Heptad must stand.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Verdict {
+    /// What is compared, in a word or two.
+    pub(super) about: &'static str,
     pub(super) met: bool,
     pub(super) text: String,
 }
 
 impl Measured {
     pub(super) fn row(&self, peer: Peer) -> Option<&Row> {
-        self.rows.iter().find(|row| row.peer == peer && !row.samples.is_empty())
+        let there = |row: &&Row| row.cannot.is_none() && !row.samples.is_empty();
+        self.rows.iter().find(|row| row.peer == peer).filter(there)
     }
 
     pub(super) fn figures(&self, peer: Peer) -> Option<Figures> {
@@ -86,6 +89,7 @@ impl Measured {
                 _ => "MISSED",
             };
             all.push(Verdict {
+                about: "ratio",
                 met: ratio <= limit.required,
                 text: format!(
                     "{word}: {ratio:.2}, required {:.2}, aim {:.2}",
@@ -93,32 +97,43 @@ impl Measured {
                 ),
             });
             if let Some(twemproxy) = self.figures(Peer::Twemproxy).and_then(|f| f.ratio) {
-                all.push(compare("ratio", ratio, "<", "twemproxy's", twemproxy, ratio < twemproxy));
+                all.push(compare(
+                    "ratio",
+                    ratio,
+                    "below",
+                    ("twemproxy", twemproxy),
+                    ratio < twemproxy,
+                ));
             }
             if self.case.saves_the_server_work()
                 && let Some(direct) = self.figures(Peer::Direct)
             {
                 let met = heptad.rate > direct.rate;
-                all.push(compare("requests/s", heptad.rate, ">", "direct", direct.rate, met));
+                all.push(compare("requests/s", heptad.rate, "above", ("direct", direct.rate), met));
             }
         }
         if matches!(self.case.driver, super::cases::Driver::Open(_))
             && let Some(haproxy) = self.figures(Peer::Haproxy)
         {
             let met = heptad.p99 <= haproxy.p99;
-            all.push(compare("p99 µs", heptad.p99, "≤", "haproxy's", haproxy.p99, met));
+            all.push(compare("p99 µs", heptad.p99, "at most", ("haproxy", haproxy.p99), met));
         }
         all
     }
 }
 
-fn compare(what: &str, mine: f64, sign: &str, whose: &str, theirs: f64, met: bool) -> Verdict {
+fn compare(
+    about: &'static str,
+    mine: f64,
+    wanted: &str,
+    (whose, theirs): (&str, f64),
+    met: bool,
+) -> Verdict {
     let word = if met { "ok" } else { "MISSED" };
     let digits = if mine < 10.0 { 2 } else { 0 };
-    Verdict {
-        met,
-        text: format!("{word}: {what} {mine:.digits$} {sign} {whose} {theirs:.digits$}"),
-    }
+    let text =
+        format!("{word}: {about} {mine:.digits$}, wanted {wanted} {whose} {theirs:.digits$}");
+    Verdict { about, met, text }
 }
 
 #[cfg(test)]
