@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// How long replies may still come after the last request.
-const DRAIN: Duration = Duration::from_secs(5);
+const DRAIN: Duration = Duration::from_secs(15);
 const TIMER: Token = Token(usize::MAX);
 
 /// When requests are sent.

@@ -338,6 +338,11 @@ fn heptad(case: &Case, port: u16, admin: u16, setting: &Setting, dir: &Path) -> 
     let endpoints: Vec<String> = setting.servers.iter().map(|p| format!("127.0.0.1:{p}")).collect();
     let balance =
         if endpoints.len() > 1 { "balance: ring, hash: { function: fnv1a_64 }," } else { "" };
+    // Nor for as many large frames, of which most must wait.
+    let limits = match setting.in_flight {
+        0..=1024 => String::new(),
+        more => format!("limits: {{ queue: {more} }}\n  "),
+    };
     let (mut more_routes, mut more_clusters) = more(setting);
     if let Some(loud) = setting.loud {
         more_routes += "- { name: loud, match: { method: loud }, to: loud }\n  ";
@@ -353,6 +358,7 @@ fn heptad(case: &Case, port: u16, admin: u16, setting: &Setting, dir: &Path) -> 
          - name: bench\n  \
            listen: 127.0.0.1:{port}\n  \
            codec: {codec}\n  \
+           {limits}\
            filters:\n  \
            - access_log: {{ path: {log}, only: [ {{ outcomes: [ error ] }} ] }}\n  \
            - authorize: {{ deny: [ {{ method: {deny} }} ] }}\n  \

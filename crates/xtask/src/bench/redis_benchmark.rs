@@ -63,7 +63,9 @@ fn ask(case: &Case, proxy: &Running, requests: u64, plan: Plan) -> Result<Line, 
     let wrong = complaint.lines().find(|l| l.contains("rror") && !l.contains("CONFIG"));
     match wrong {
         Some(wrong) => return Err(format!("redis-benchmark: {wrong}")),
-        None if !out.status.success() => return Err(format!("redis-benchmark: {}", out.status)),
+        None if !out.status.success() => {
+            return Err(format!("redis-benchmark: {} {text} {complaint}", out.status));
+        }
         None => {}
     }
     parse(&text, test).ok_or_else(|| format!("redis-benchmark printed {text:?}"))
