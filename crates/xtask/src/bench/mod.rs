@@ -18,15 +18,17 @@ mod summary;
 
 use std::{
     io::{IsTerminal as _, Write as _},
+    os::unix::process::CommandExt as _,
     path::PathBuf,
+    process::Stdio,
     time::Duration,
 };
 
 pub(crate) use fairness::loud;
 pub(crate) use rounds::backend;
 
-use self::{peers::Pinned, rounds::Plan};
-use crate::{paths, setup};
+use self::{cases::Case, peers::Pinned, rounds::Plan};
+use crate::{paths, real, setup};
 
 pub(crate) const HELP: &str = "\
 cargo xtask bench [memory | scaling | fairness | all] [OPTIONS]
@@ -69,38 +71,77 @@ pub(crate) fn run(args: &[String]) -> Result<bool, String> {
         print!("{HELP}");
         return Ok(true);
     }
+    let Some(args) = args.strip_suffix(&[WATCHED.to_owned()]) else {
+        return watched(args);
+    };
+    real::end_with_parent();
     let (what, args) = match args.split_first() {
         Some((what, rest)) if !what.starts_with('-') => (what.as_str(), rest),
         _ => ("", args),
     };
     let options = parse(args)?;
+    let parts: Vec<&(&str, Part)> =
+        PARTS.iter().filter(|(name, _)| what == "all" || what == *name).collect();
+    if parts.is_empty() && !what.is_empty() {
+        return Err(format!("there is no bench `{what}`\n\n{HELP}"));
+    }
+    let compares = matches!(what, "" | "all");
+    let mut cases = cases::cases(options.quick);
+    cases.retain(|case| {
+        let name = case.name();
+        options.cases.is_empty() || options.cases.iter().any(|part| name.contains(part.as_str()))
+    });
+    if options.list {
+        for case in &cases {
+            println!("{} {}", if case.limit.is_some() { "*" } else { " " }, case.name());
+        }
+        return Ok(true);
+    }
+    if compares && cases.is_empty() {
+        return Err("no case has such a name; see --list".to_owned());
+    }
     let envoy = options.peers.is_empty() || options.peers.iter().any(|p| p.starts_with('e'));
-    let needs_envoy = envoy && matches!(what, "" | "memory" | "all");
-    let whole = |pinned: Pinned| -> Result<bool, String> {
-        let mut good = true;
-        for (name, run) in PARTS {
-            if what == "all" || what == *name {
-                let (text, met) = run(&options, pinned)?;
-                println!("{text}");
-                good &= met;
-                let page = format!("{}\n\n{text}", machine(options.plan));
-                if what != "all" {
-                    write(options.markdown.as_ref(), || page.clone())?;
-                }
-                if options.docs {
-                    into_page(name, &page)?;
-                }
-            }
+    let pinned = prepare(options.build, envoy && (compares || what == "memory"))?;
+    let mut good = !compares || compare(&options, &cases, pinned)?;
+    for (name, part) in parts {
+        let (text, met) = part(&options, pinned)?;
+        println!("{text}");
+        good &= met;
+        let page = format!("{}\n\n{text}", machine(options.plan));
+        if !compares {
+            write(options.markdown.as_ref(), || page.clone())?;
         }
-        Ok(good)
-    };
-    match what {
-        "" => compare(&options, envoy),
-        "all" => Ok(compare(&options, envoy)? & whole(Pinned::start()?)?),
-        _ if PARTS.iter().any(|(name, _)| *name == what) => {
-            whole(prepare(options.build, needs_envoy)?)
+        if options.docs {
+            into_page(name, &page)?;
         }
-        other => Err(format!("there is no bench `{other}`\n\n{HELP}")),
+    }
+    Ok(good)
+}
+
+/// The last argument of the process that measures.
+const WATCHED: &str = "--watched";
+
+/// Measures in a process group of its own, which ends with this process however that ends: nothing
+/// that was started may be left behind, since it would run beside the next measurement.
+fn watched(args: &[String]) -> Result<bool, String> {
+    let mut command = rounds::me()?;
+    let mut child = command
+        .arg("bench")
+        .args(args)
+        .arg(WATCHED)
+        .stdin(Stdio::piped())
+        .process_group(0)
+        .spawn()
+        .map_err(|e| format!("bench: {e}"))?;
+    // Kept open: the child learns from its end that this process is gone.
+    let pipe = child.stdin.take();
+    let status = child.wait().map_err(|e| e.to_string())?;
+    drop(pipe);
+    real::kill_group(child.id());
+    match status.code() {
+        Some(0) => Ok(true),
+        Some(1) => Ok(false),
+        _ => Err(format!("the bench ended early: {status}")),
     }
 }
 
@@ -146,22 +187,7 @@ fn replaced(page: &str, part: &str, text: &str) -> Option<String> {
 }
 
 /// Case after case.
-fn compare(options: &Options, envoy: bool) -> Result<bool, String> {
-    let mut cases = cases::cases(options.quick);
-    cases.retain(|case| {
-        let name = case.name();
-        options.cases.is_empty() || options.cases.iter().any(|part| name.contains(part.as_str()))
-    });
-    if options.list {
-        for case in &cases {
-            println!("{} {}", if case.limit.is_some() { "*" } else { " " }, case.name());
-        }
-        return Ok(true);
-    }
-    if cases.is_empty() {
-        return Err("no case has such a name; see --list".to_owned());
-    }
-    let pinned = prepare(options.build, envoy)?;
+fn compare(options: &Options, cases: &[Case], pinned: Pinned) -> Result<bool, String> {
     let mut all = Vec::new();
     let mut good = true;
     for (n, case) in cases.iter().enumerate() {

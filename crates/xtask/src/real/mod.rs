@@ -252,7 +252,7 @@ pub(crate) fn read_report(output: &str) -> Option<Tally> {
 
 /// Ends this process and all it started when the pipe from its parent closes: nobody would read
 /// the result, and servers must not outlive the tests.
-fn end_with_parent() {
+pub(crate) fn end_with_parent() {
     thread::spawn(|| {
         let mut nothing = Vec::new();
         let _ = std::io::stdin().read_to_end(&mut nothing);
