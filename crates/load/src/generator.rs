@@ -25,7 +25,7 @@ use crate::{
     socket::{SCRATCH, Socket},
 };
 
-/// How long replies may still come after the last request.
+/// How long replies may still come after the last request, unless the caller says otherwise.
 const DRAIN: Duration = Duration::from_secs(15);
 const TIMER: Token = Token(usize::MAX);
 
@@ -102,6 +102,7 @@ pub struct Generator {
     connections: Vec<Connection>,
     alive: usize,
     serial: u64,
+    drain: Duration,
     scratch: Vec<u8>,
 }
 
@@ -139,8 +140,15 @@ impl Generator {
             alive: connections,
             connections: all,
             serial: 0,
+            drain: DRAIN,
             scratch: vec![0; SCRATCH],
         })
+    }
+
+    /// Calls what has not come so long after the last request lost; 15 seconds otherwise.
+    #[must_use]
+    pub fn patient_for(self, drain: Duration) -> Self {
+        Self { drain, ..self }
     }
 
     /// How many connections are still open.
@@ -244,7 +252,7 @@ impl Generator {
                 }
             }
         }
-        self.drain(DRAIN, &mut report)?;
+        self.drain(self.drain, &mut report)?;
         Ok(report)
     }
 
@@ -457,8 +465,8 @@ mod tests {
             let liar = Liar { thrift: Thrift::new(64), seen: 0.into(), spoil };
             let _ = serve(listener, &liar, Echo::default());
         });
-        let mut generator =
-            Generator::connect(to, Box::new(Thrift::new(64)), 3, 4).expect("connections");
+        let generator = Generator::connect(to, Box::new(Thrift::new(64)), 3, 4);
+        let mut generator = generator.expect("connections").patient_for(Duration::from_secs(1));
         let mut phases = Vec::new();
         let (warm_up, measure) = (Duration::from_millis(20), Duration::from_millis(150));
         let report =

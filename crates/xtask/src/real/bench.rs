@@ -12,7 +12,7 @@ use crate::{
     tally::Tally,
 };
 
-/// Cases by their whole names, so that each means one.
+/// What `--case` is given; the first means a closed and an open loop.
 const CASES: [&str; 2] = ["thrift/128B/50x1/shared", "redis-set/64B/50x16/redis-benchmark"];
 
 pub(super) fn run(middle: Middle) -> Result<Tally, String> {
