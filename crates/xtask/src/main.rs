@@ -8,6 +8,7 @@
     reason = "tools that start processes and measure them need the clock"
 )]
 
+mod bench;
 mod check;
 mod paths;
 mod real;
@@ -31,6 +32,7 @@ cargo xtask COMMAND
       --list                 list the suites
   check                      formatting, clippy, docs and generated files, one line each
   redis-commands [--check]   generate the Redis command table, or check that it is up to date
+  bench [OPTIONS]            what a request costs, beside HAProxy, Envoy and twemproxy: see bench --help
   suite NAME                 one real-input suite with its whole output (set-up must have run)
 ";
 
@@ -45,6 +47,10 @@ fn main() -> ExitCode {
         "test" => test::run(rest),
         "check" => check::run(),
         "redis-commands" => redis_commands::run(rest).map(|()| true),
+        "bench" => bench::run(rest),
+        // What the bench starts as a process of its own.
+        "bench-backend" => bench::backend(rest),
+        "bench-loud" => bench::loud(rest),
         "suite" => real::suite(rest),
         "help" | "--help" | "-h" => {
             print!("{HELP}");

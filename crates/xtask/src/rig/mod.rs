@@ -5,7 +5,9 @@ mod process;
 pub(crate) mod resp;
 
 pub(crate) use http::{Metrics, get};
-pub(crate) use process::{Kept, Nutcracker, Proxy, RedisServer, run_bounded};
+pub(crate) use process::{
+    Kept, Nutcracker, Proxy, RedisServer, free_port, run_bounded, wait_until,
+};
 
 /// What stands between the clients and the servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -209,7 +209,8 @@ pub(crate) fn free_port() -> Result<u16, String> {
     }
 }
 
-fn wait_until(
+/// Waits until something is true of a process that was started; an error has the end of its log.
+pub(crate) fn wait_until(
     name: &str,
     process: &mut Kept,
     log: &Path,
