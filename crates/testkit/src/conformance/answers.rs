@@ -88,7 +88,7 @@ pub(super) fn one_reply<C: Codec>(
     to: &Meta,
     tag: C::Tag,
     out: &[u8],
-) -> Result<(), Failure> {
+) -> Result<Meta, Failure> {
     let mut link: Peer<'_, C> = set.end(cx, From::Server);
     link.asked.push(to.id, tag);
     let trace = link.feed_whole(out)?;
@@ -101,10 +101,25 @@ pub(super) fn one_reply<C: Codec>(
     let right_id = set.by_id().is_none() || meta.id == to.id;
     let ok = meta.outcome == Outcome::Ok;
     if ends && right_id && ok == (rule == Rule::Direct) {
-        Ok(())
+        Ok(meta)
     } else {
         Err(Failure::new(rule, out, 0, format!("to {to:?}\n  came {meta:?}")))
     }
+}
+
+/// Whether an error may be read as that. Few protocols have a word for each outcome: then it is the
+/// general error of the protocol, or one with which the client does the same (ask better, come back
+/// later, try elsewhere).
+fn is_kin(said: Outcome, read: Outcome) -> bool {
+    use Outcome::*;
+    const FAMILIES: [&[Outcome]; 3] = [
+        &[BadRequest, TooLarge, Unauthenticated, Denied, NoRoute],
+        &[Limited, Overloaded, Draining],
+        &[NoEndpoint, ConnectFailed, Reset, Timeout, Cancelled, Draining, FaultInjected],
+    ];
+    said == read
+        || matches!(read, ProtocolError | AppError)
+        || FAMILIES.iter().any(|family| family.contains(&said) && family.contains(&read))
 }
 
 fn only<T: Copy + std::fmt::Debug>(
@@ -214,8 +229,13 @@ impl<C: Codec> Asked<'_, C> {
             if self.meta.quiet && out.is_empty() {
                 continue; // Its client does not want to hear of it.
             }
-            one_reply(self.set, self.cx, Rule::Answer, &self.meta, self.tag, &out)
+            let read = one_reply(self.set, self.cx, Rule::Answer, &self.meta, self.tag, &out)
                 .map_err(|failure| failure.within(format!("{answer:?}")))?;
+            // Some reasons have words of their own.
+            if reason == Reason::None && !is_kin(outcome, read.outcome) {
+                let detail = format!("{answer:?}\n  is read as {:?}", read.outcome);
+                return Err(Failure::new(Rule::Status, &out, 0, detail));
+            }
         }
         Ok(())
     }
@@ -226,8 +246,10 @@ impl<C: Codec> Asked<'_, C> {
             match self.answer(Rule::Direct, &answer)? {
                 Err(_) => {} // The protocol cannot say it.
                 Ok(out) if self.meta.quiet && out.is_empty() => {}
-                Ok(out) => one_reply(self.set, self.cx, Rule::Direct, &self.meta, self.tag, &out)
-                    .map_err(|failure| failure.within(format!("{answer:?}")))?,
+                Ok(out) => {
+                    one_reply(self.set, self.cx, Rule::Direct, &self.meta, self.tag, &out)
+                        .map_err(|failure| failure.within(format!("{answer:?}")))?;
+                }
             }
         }
         Ok(())

@@ -58,6 +58,20 @@ pub enum Rule {
     Abandon,
     /// Farewells.
     Drain,
+    /// Time in the length of the input.
+    Linear,
+    /// Limits on parts and depth.
+    MaxParts,
+    /// Hostile samples.
+    Hostile,
+    /// The status of error answers.
+    Status,
+    /// Attributes.
+    Lazy,
+    /// Refused requests.
+    Refused,
+    /// Greetings.
+    Greet,
 }
 
 impl Rule {
@@ -119,6 +133,27 @@ impl Rule {
             Self::Ping => ("ping", "`ping` writes one heartbeat or request with the given id"),
             Self::Abandon => ("abandon", "`abandon` writes whole frames that a server understands"),
             Self::Drain => ("drain", "`drain` writes one `GoAway` that a client understands"),
+            Self::Linear => {
+                ("linear", "bytes that arrive in small reads are scanned a bounded number of times")
+            }
+            Self::MaxParts => (
+                "max-parts",
+                "with a lower `max_parts` or `max_depth` a frame is the same or a `TooLarge` fault",
+            ),
+            Self::Hostile => ("hostile", "a hostile sample is refused as the test says"),
+            Self::Status => (
+                "status",
+                "an error is read as itself, as its next of kin, or as the protocol's general error",
+            ),
+            Self::Lazy => (
+                "lazy",
+                "attributes are the same whenever they are asked, and whatever `want` says",
+            ),
+            Self::Refused => ("refused", "a request that is refused has changed nothing"),
+            Self::Greet => (
+                "greet",
+                "`greet` writes whole frames that a server understands, and comes to an end",
+            ),
         }
     }
 }

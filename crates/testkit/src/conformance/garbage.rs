@@ -14,6 +14,7 @@ pub(super) fn check<C: Codec>(
     set: &Conformance<C>,
     cx: Ctx,
     sample: &Sample,
+    _: &Trace<C::Tag>,
 ) -> Result<(), Failure> {
     let mut random = fastrand::Rng::with_seed(set.seed ^ 0x6761_7262);
     for round in 0..set.rounds {
@@ -58,7 +59,7 @@ fn one<C: Codec>(
 }
 
 /// Faults are told to the client before the connection is closed or goes on.
-fn refused<C: Codec>(
+pub(super) fn refused<C: Codec>(
     set: &Conformance<C>,
     cx: Ctx,
     bytes: &[u8],
