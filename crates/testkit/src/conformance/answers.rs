@@ -42,6 +42,45 @@ pub(super) fn check<C: Codec>(
     Ok(())
 }
 
+/// One answer to each frame that is to be answered, chosen by a number.
+pub(super) fn some<C: Codec>(
+    set: &Conformance<C>,
+    cx: Ctx,
+    sample: &Sample,
+    whole: &Trace<C::Tag>,
+    choice: u8,
+) -> Result<(), Failure> {
+    let errors: Vec<Outcome> = Outcome::ALL
+        .iter()
+        .copied()
+        .filter(|o| !matches!(o, Outcome::Ok | Outcome::AppError))
+        .collect();
+    for event in &whole.events {
+        let Event::Frame { at, meta, tag, .. } = *event else {
+            continue;
+        };
+        let Some(bytes) = sample.bytes.get(..at + meta.len as usize) else {
+            continue; // Not all there.
+        };
+        let asked = Asked { set, cx, sample, bytes, at, meta, tag };
+        if meta.kind == Kind::Ping {
+            asked.pong()?;
+        } else if sample.from == From::Client && awaits_reply(meta.kind) {
+            let outcome = errors[usize::from(choice >> 3) % errors.len()];
+            let reason = Reason::ALL[usize::from(choice >> 3) % Reason::ALL.len()];
+            let text = &texts()[usize::from(choice >> 6)];
+            let answer = Answer::Error { outcome, reason, text };
+            let out = asked.answer(Rule::Answer, &answer)?.unwrap_or_default();
+            if !(meta.quiet && out.is_empty()) {
+                one_reply(set, asked.client()?, Rule::Answer, (&meta, tag), &out)
+                    .map_err(|failure| failure.within(format!("{answer:?}")))?;
+            }
+            asked.abandon()?;
+        }
+    }
+    Ok(())
+}
+
 /// What does not depend on a sample: heartbeats and farewells.
 pub(super) fn connection<C: Codec>(set: &Conformance<C>, cx: Ctx) -> Result<(), Failure> {
     let id = 0x5a;
@@ -83,13 +122,11 @@ pub(super) fn connection<C: Codec>(set: &Conformance<C>, cx: Ctx) -> Result<(), 
 /// Decodes `out` as the client of the request would: exactly one reply.
 pub(super) fn one_reply<C: Codec>(
     set: &Conformance<C>,
-    cx: Ctx,
+    mut link: Peer<'_, C>,
     rule: Rule,
-    to: &Meta,
-    tag: C::Tag,
+    (to, tag): (&Meta, C::Tag),
     out: &[u8],
 ) -> Result<Meta, Failure> {
-    let mut link: Peer<'_, C> = set.end(cx, From::Server);
     link.asked.push(to.id, tag);
     let trace = link.feed_whole(out)?;
     let (meta, _) = only(&trace, out, rule)?;
@@ -215,6 +252,13 @@ impl<C: Codec> Asked<'_, C> {
         }
     }
 
+    /// Who reads the answer.
+    fn client(&self) -> Result<Peer<'_, C>, Failure> {
+        let mut session = self.set.peer(self.cx, self.sample)?;
+        session.feed_whole(self.bytes)?;
+        Ok(self.set.client(self.cx, &session.conn, &self.meta))
+    }
+
     fn errors(&self) -> Result<(), Failure> {
         let texts = texts();
         let outcomes =
@@ -229,8 +273,9 @@ impl<C: Codec> Asked<'_, C> {
             if self.meta.quiet && out.is_empty() {
                 continue; // Its client does not want to hear of it.
             }
-            let read = one_reply(self.set, self.cx, Rule::Answer, &self.meta, self.tag, &out)
-                .map_err(|failure| failure.within(format!("{answer:?}")))?;
+            let read =
+                one_reply(self.set, self.client()?, Rule::Answer, (&self.meta, self.tag), &out)
+                    .map_err(|failure| failure.within(format!("{answer:?}")))?;
             // Some reasons have words of their own.
             if reason == Reason::None && !is_kin(outcome, read.outcome) {
                 let detail = format!("{answer:?}\n  is read as {:?}", read.outcome);
@@ -247,7 +292,7 @@ impl<C: Codec> Asked<'_, C> {
                 Err(_) => {} // The protocol cannot say it.
                 Ok(out) if self.meta.quiet && out.is_empty() => {}
                 Ok(out) => {
-                    one_reply(self.set, self.cx, Rule::Direct, &self.meta, self.tag, &out)
+                    one_reply(self.set, self.client()?, Rule::Direct, (&self.meta, self.tag), &out)
                         .map_err(|failure| failure.within(format!("{answer:?}")))?;
                 }
             }

@@ -180,9 +180,17 @@ pub struct Failure {
     pub context: Vec<String>,
 }
 
+/// Most characters of a failure's detail: the bytes are shown anyhow.
+const LONGEST: usize = 2000;
+
 impl Failure {
     pub(super) fn new(rule: Rule, bytes: &[u8], at: usize, detail: impl Into<String>) -> Self {
-        Self { rule, detail: detail.into(), bytes: bytes.to_vec(), at, context: Vec::new() }
+        let mut detail = detail.into();
+        if let Some((at, _)) = detail.char_indices().nth(LONGEST) {
+            detail.truncate(at);
+            detail.push('…');
+        }
+        Self { rule, detail, bytes: bytes.to_vec(), at, context: Vec::new() }
     }
 
     pub(super) fn within(mut self, context: impl Into<String>) -> Self {

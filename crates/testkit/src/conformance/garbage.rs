@@ -51,7 +51,7 @@ fn one<C: Codec>(
             .and_then(|trace| equal(bytes, &whole, &trace))
             .map_err(|f| f.within(format!("reads that end at {cuts:?}")))?;
     }
-    rewrite::ids(set, cx, sample, bytes, &whole, false)?;
+    rewrite::ids(set, cx, sample, bytes, &whole, rewrite::Demand::Gentle)?;
     if sample.from == From::Client {
         refused(set, cx, bytes, &whole)?;
     }
@@ -84,7 +84,8 @@ pub(super) fn refused<C: Codec>(
         // A protocol without a word for it may close the connection instead.
         let written = written.map_err(|(rule, why)| Failure::new(rule, bytes, at, why))?;
         if written.is_ok() && !out.is_empty() {
-            answers::one_reply(set, cx, Rule::Answer, &meta, tag, &out)
+            let client = set.client(cx, &peer.conn, &meta);
+            answers::one_reply(set, client, Rule::Answer, (&meta, tag), &out)
                 .map_err(|failure| failure.within(format!("the answer to {event:?}")))?;
         }
     }

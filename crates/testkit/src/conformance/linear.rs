@@ -19,7 +19,7 @@ const TIMES: usize = 32;
 const FREE: usize = 2048;
 /// Length of what is sent that never becomes a frame, and of the reads in which it comes.
 const HOSTILE: usize = 32 << 10;
-const READ: usize = 61;
+pub(super) const READ: usize = 61;
 /// At how many places a call is tried, and how many bytes are spoilt there.
 const PLACES: usize = 8;
 const SPOILT: usize = 4;
@@ -42,7 +42,7 @@ pub(super) fn check<C: Codec>(
     Ok(())
 }
 
-fn scan<C: Codec>(
+pub(super) fn scan<C: Codec>(
     set: &Conformance<C>,
     cx: Ctx,
     sample: &Sample,

@@ -97,3 +97,18 @@ pub fn with<C: heptad_core::Codec>(
 ) -> super::Conformance<C> {
     more(suite)
 }
+
+/// A fuzz target of a codec: `decode`, `chunks` or `rewrite`, see [`fuzz`](crate::fuzz). To be called
+/// in a binary with `#![no_main]` that depends on `libfuzzer-sys`; the second argument is an
+/// expression for a [`Conformance`](crate::conformance::Conformance), which needs no samples.
+///
+/// ```ignore
+/// #![no_main]
+/// heptad_testkit::fuzz_target!(decode, Conformance::new(AwesomeRpc::default()).headers(&["user"]));
+/// ```
+#[macro_export]
+macro_rules! fuzz_target {
+    ($target:ident, $suite:expr) => {
+        ::libfuzzer_sys::fuzz_target!(|data: &[u8]| $crate::fuzz::$target(&$suite, data));
+    };
+}

@@ -22,6 +22,7 @@ mod answers;
 mod chunks;
 mod failure;
 mod feed;
+pub mod fuzz;
 mod garbage;
 mod greet;
 mod hostile;
@@ -32,7 +33,7 @@ mod state;
 
 use std::cell::Cell;
 
-use heptad_core::{Codec, Ctx, Flavour, Outcome, Side, Want};
+use heptad_core::{Codec, Ctx, Flavour, Meta, Outcome, Side, Want};
 
 pub use failure::{Failure, Rule};
 use feed::{Event, From, Outstanding, Peer, Trace};
@@ -53,8 +54,11 @@ pub struct Conformance<C: Codec> {
     headers: Option<Vec<String>>,
     whole_frames: bool,
     spoils: bool,
+    recodes: bool,
     session: Opener<C>,
     link: Opener<C>,
+    /// Links are opened as nobody told otherwise.
+    plain_links: bool,
     decodes: Cell<u64>,
 }
 
@@ -105,10 +109,12 @@ impl<C: Codec> Conformance<C> {
             headers: None,
             whole_frames: false,
             spoils: false,
+            recodes: false,
             session: Box::new(|codec| codec.open(Side::Session, Flavour::default())),
             link: Box::new(|codec| {
                 codec.open(Side::Link(&C::Upstream::default()), Flavour::default())
             }),
+            plain_links: true,
             decodes: Cell::new(0),
         }
     }
@@ -156,6 +162,13 @@ impl<C: Codec> Conformance<C> {
         self
     }
 
+    /// A rewrite may encode a frame in another way, as one that was compressed and is not any
+    /// more: its body is then not compared, nor what it becomes with its old id.
+    pub fn recodes(mut self) -> Self {
+        self.recodes = true;
+        self
+    }
+
     /// The protocol has headers: header edits are checked on requests, and all checks are made once
     /// more with [`Ctx::want`] set. `names` are headers that occur in the samples.
     pub fn headers(mut self, names: &[&str]) -> Self {
@@ -185,6 +198,7 @@ impl<C: Codec> Conformance<C> {
     /// How a link is opened, if samples need one in another state.
     pub fn link(mut self, open: impl Fn(&C) -> C::Conn + 'static) -> Self {
         self.link = Box::new(open);
+        self.plain_links = false;
         self
     }
 
@@ -369,6 +383,16 @@ impl<C: Codec> Conformance<C> {
             decodes: &self.decodes,
             calls: Vec::new(),
         }
+    }
+
+    /// The client of a request that came on `conn`: it knows what it speaks.
+    fn client(&self, cx: Ctx, conn: &C::Conn, to: &Meta) -> Peer<'_, C> {
+        let mut peer = self.end(cx, From::Server);
+        if self.plain_links {
+            let flavour = self.codec.flavour(conn, to);
+            peer.conn = self.codec.open(Side::Link(&C::Upstream::default()), flavour);
+        }
+        peer
     }
 
     fn by_id(&self) -> Option<u32> {
