@@ -73,9 +73,9 @@ fn redis_request(bytes: &[u8]) {
     let mut conn = redis.open(Side::Session, Flavour::default());
     let ours = first(redis.decode_request(&mut conn, &Ctx::default(), bytes));
     let theirs = match resp2::decode::decode(bytes) {
-        Ok(Some((Frame2::Array(all), len))) if !all.is_empty() => {
-            all.iter().all(|one| matches!(one, Frame2::BulkString(_))).then_some(len)
-        }
+        Ok(Some((frame, len))) => is_request(&frame)
+            .then_some(len)
+            .filter(|_| same(bytes, len, |buf| resp2::encode::encode(buf, &frame, false).ok())),
         _ => None,
     };
     match (ours, theirs) {
@@ -94,6 +94,22 @@ fn redis_request(bytes: &[u8]) {
     }
 }
 
+fn is_request(frame: &Frame2) -> bool {
+    match frame {
+        Frame2::Array(all) if !all.is_empty() => {
+            all.iter().all(|one| matches!(one, Frame2::BulkString(_)))
+        }
+        _ => false,
+    }
+}
+
+/// Whether a frame that was read is written as it was: the other decoder takes more for a frame
+/// than what its own encoder, or any server, would ever write.
+fn same(bytes: &[u8], len: usize, write: impl FnOnce(&mut [u8]) -> Option<usize>) -> bool {
+    let mut buf = vec![0; len + 64];
+    write(&mut buf) == Some(len) && buf.get(..len) == bytes.get(..len)
+}
+
 fn redis_reply(bytes: &[u8]) {
     // Lines end at their first CR here, and at CR LF there. No server sends one inside of a line.
     if bytes.windows(2).any(|two| two[0] == b'\r' && two[1] != b'\n') {
@@ -102,14 +118,20 @@ fn redis_reply(bytes: &[u8]) {
     let redis = REDIS.with(Redis::clone);
     let mut link = redis.open(Side::Link(&Default::default()), Flavour::default());
     let ours = first(redis.decode_reply(&mut link, &Anything, &Ctx::default(), bytes));
-    let resp2 = resp2::decode::decode(bytes).ok().flatten().map(|(_, len)| len);
+    let resp2 = resp2::decode::decode(bytes).ok().flatten();
+    let resp2 = resp2.filter(|(frame, len)| {
+        same(bytes, *len, |buf| resp2::encode::encode(buf, frame, false).ok())
+    });
     // Attributes are a frame of their own there, and aggregates without an end nowhere in use.
-    let streamed = bytes.windows(2).any(|two| matches!(two, b"$?" | b"*?" | b"~?" | b"%?" | b";0"));
-    let resp3 = if bytes.contains(&b'|') || streamed {
+    let resp3 = if bytes.contains(&b'|') {
         None
     } else {
-        resp3::decode::complete::decode(bytes).ok().flatten().map(|(_, len)| len)
+        resp3::decode::complete::decode(bytes).ok().flatten()
     };
+    let resp3 = resp3.filter(|(frame, len)| {
+        same(bytes, *len, |buf| resp3::encode::complete::encode(buf, frame, false).ok())
+    });
+    let (resp2, resp3) = (resp2.map(|(_, len)| len), resp3.map(|(_, len)| len));
     for theirs in [resp2, resp3].into_iter().flatten() {
         match ours {
             First::Frame(ours) if ours == theirs => {}

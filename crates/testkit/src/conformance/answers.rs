@@ -55,7 +55,8 @@ pub(super) fn some<C: Codec>(
         .copied()
         .filter(|o| !matches!(o, Outcome::Ok | Outcome::AppError))
         .collect();
-    for event in &whole.events {
+    // Each is answered on a connection that has read all before it.
+    for event in whole.events.iter().take(super::fuzz::FRAMES) {
         let Event::Frame { at, meta, tag, .. } = *event else {
             continue;
         };

@@ -32,6 +32,10 @@ pub mod control {
 /// Longest input that is looked at; longer ones say nothing new and take their time.
 const LONGEST: usize = 16 << 10;
 
+/// Frames of an input that are answered and rewritten: each is tried on a connection that has read
+/// all that came before it.
+pub(super) const FRAMES: usize = 8;
+
 /// What a fuzz target does with an input.
 pub type Target<C> = fn(&Conformance<C>, &[u8]);
 
