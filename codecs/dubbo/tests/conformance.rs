@@ -1,5 +1,6 @@
 //! Dubbo through the checks that every codec is put through.
 
+use heptad_core::Outcome;
 use heptad_dubbo::{
     Dubbo,
     wire::{self, Value},
@@ -104,5 +105,22 @@ fn bodies_in_other_serializations_are_routed_by_their_head() {
         .requests(&[&request[..], &oneway].concat(), 2)
         .requests(&in_json(wire::heartbeat(3)), 1)
         .replies(&request, &reply, 1)
+        .assert();
+}
+
+#[test]
+fn hostile_requests() {
+    let mut long = wire::request(1, "a", "", "b", "", &[], &[]);
+    long.splice(12..16, [0xff; 4]);
+    let broken = |at: usize, byte| {
+        let mut bytes = wire::request(1, "a", "", "b", "", &[], &[]);
+        bytes[at] = byte;
+        bytes
+    };
+    suite()
+        .hostile(b"GET / HTTP/1.1\r\n\r\n", Outcome::BadRequest)
+        .hostile(&long, Outcome::TooLarge)
+        .hostile(&broken(16, b'N'), Outcome::BadRequest)
+        .hostile(&wire::reply(1, Ok(Value::Null)), Outcome::BadRequest)
         .assert();
 }

@@ -1,7 +1,7 @@
 //! The Redis codec through the checks that every codec is put through.
 
-use heptad_core::Codec;
-use heptad_redis::Redis;
+use heptad_core::{Codec, Flavour, Outcome, Side};
+use heptad_redis::{Redis, RedisUpstream, Secret};
 use heptad_testkit::conformance::Conformance;
 
 /// A command as clients send it.
@@ -74,4 +74,32 @@ fn replies_of_resp3() {
     let replies = b"%2\r\n$6\r\nserver\r\n$5\r\nredis\r\n$5\r\nproto\r\n:3\r\n\
         %1\r\n$1\r\na\r\n~2\r\n:1\r\n#t\r\n,1.5\r\n_\r\n";
     suite().requests(&asked, 4).replies(&asked, replies, 4).assert();
+}
+
+/// A link to a server with a password, for clients of this flavour.
+fn link(flavour: u32) -> impl Fn(&Redis) -> <Redis as Codec>::Conn {
+    move |redis| {
+        let mut upstream = RedisUpstream::default();
+        upstream.password = Some(Secret::new("sesame"));
+        upstream.db = 3;
+        redis.open(Side::Link(&upstream), Flavour(flavour))
+    }
+}
+
+#[test]
+fn greetings() {
+    suite()
+        .greeting(link(0), b"+OK\r\n+OK\r\n")
+        .greeting(link(1), b"%1\r\n$5\r\nproto\r\n:3\r\n+OK\r\n")
+        .assert();
+}
+
+#[test]
+fn hostile_requests() {
+    suite()
+        .hostile(b"*-5\r\n*1073741824\r\n", Outcome::TooLarge)
+        .hostile(b"*2\r\n$3\r\nGET\r\n$99999999999\r\n", Outcome::BadRequest)
+        .hostile(b"*1\r\n:1\r\n", Outcome::BadRequest)
+        .hostile(&[b'a'; 128 << 10], Outcome::TooLarge)
+        .assert();
 }

@@ -20,7 +20,8 @@ use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
         heptad explain -c heptad.yaml --method GET --key user:1\n                                    \
         where such a request goes, and why\n  \
         heptad run -c heptad.yaml         run; SIGHUP reads the file again, SIGTERM stops\n  \
-        heptad schema > heptad.json       for completion in editors",
+        heptad schema > heptad.json       for completion in editors\n  \
+        heptad codec new telegraph        begin a codec for a protocol of your own",
     disable_help_subcommand = true
 )]
 pub(crate) struct Args {
@@ -58,6 +59,9 @@ pub(crate) enum Command {
             file, an unknown listener, a frame without its end)"
     )]
     Explain(Box<Explain>),
+    /// Begin a codec of your own
+    #[command(subcommand)]
+    Codec(crate::codec::Codec),
     /// Print the JSON schema of configuration files
     #[command(
         after_help = "Example, first line of a file for editors with yaml-language-server:\n  \

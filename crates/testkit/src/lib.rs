@@ -5,3 +5,5 @@
 pub mod alloc;
 pub mod conformance;
 pub mod sim;
+
+pub use conformance::fuzz;

@@ -19,8 +19,9 @@ struct Lines {
 #[derive(Default)]
 struct Conn {
     logged_in: bool,
-    /// Bytes that were searched for the end of the line already.
+    /// Bytes that were searched for ends of lines already, and how many there were.
     searched: usize,
+    ends: usize,
 }
 
 impl Lines {
@@ -98,24 +99,28 @@ impl Codec for Lines {
 
     fn decode_reply<A: Asked<u8>>(
         &self,
-        _: &mut Conn,
+        conn: &mut Conn,
         asked: &A,
         cx: &Ctx,
         buf: &[u8],
     ) -> Result<Step<()>, Fault> {
         let lines = if self.ignores_asked { Some(1) } else { asked.tag(0) };
-        let lines = lines.unwrap_or(1).max(1);
-        let mut ends = buf.iter().enumerate().filter(|(_, byte)| **byte == b'\n');
         let failed = buf.first() == Some(&b'!');
-        let end = ends.nth(if failed { 0 } else { usize::from(lines) - 1 });
-        match end {
-            Some((at, _)) if at < cx.max_frame as usize => {
-                let outcome = if failed { Outcome::AppError } else { Outcome::Ok };
-                Ok(Step::Frame(Meta::reply(at + 1, outcome), ()))
-            }
-            None if buf.len() < cx.max_frame as usize => Ok(Step::Need(buf.len() + 1)),
-            _ => Err(Fault::too_large(Reason::FrameSize, "reply is too long")),
+        let lines = if failed { 1 } else { lines.unwrap_or(1).max(1) };
+        while let Some(&byte) = buf.get(conn.searched).filter(|_| conn.ends < lines.into()) {
+            conn.searched += 1;
+            conn.ends += usize::from(byte == b'\n');
         }
+        if conn.searched > cx.max_frame as usize {
+            return Err(Fault::too_large(Reason::FrameSize, "reply is too long"));
+        }
+        if conn.ends < lines.into() {
+            return Ok(Step::Need(buf.len() + 1));
+        }
+        let len = std::mem::take(&mut conn.searched);
+        conn.ends = 0;
+        let outcome = if failed { Outcome::AppError } else { Outcome::Ok };
+        Ok(Step::Frame(Meta::reply(len, outcome), ()))
     }
 
     fn answer(
@@ -149,7 +154,7 @@ impl Codec for Lines {
 
 fn suite(codec: Lines) -> Conformance<Lines> {
     let requests = b"LOGIN\nGET a key of forty bytes or a little more\n\n\nCOUNT 3\nPING\nGET b\n";
-    let logged_in = |_: &Lines| Conn { logged_in: true, searched: 0 };
+    let logged_in = |_: &Lines| Conn { logged_in: true, ..Conn::default() };
     Conformance::new(codec).session(logged_in).requests(requests, 5).replies(
         requests,
         b"ok\nfirst\n1\n2\n3\nPONG\n!no such key\n",

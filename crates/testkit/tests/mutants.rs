@@ -3,7 +3,7 @@
 
 use awesomerpc::{AwesomeRpc, wire::Message};
 use heptad_core::{
-    Answer, Asked, Codec, Ctx, Fault, Flavour, Found, HeaderEdit, Kind, Meta, NoOptions,
+    Answer, Asked, Codec, Ctx, Fault, Flavour, Found, Greet, HeaderEdit, Kind, Meta, NoOptions,
     OptionsError, Outcome, Question, Reason, Rewrite, Side, Span, Splice, Step, Traits,
 };
 use heptad_testkit::conformance::{Conformance, Rule};
@@ -64,6 +64,24 @@ enum Bug {
     PingIsGarbage,
     AbandonWritesNothing,
     DrainIsReply,
+    /// Reads the whole head anew with every byte of it.
+    RescansHead,
+    /// Knows the limit on parts, and another word for it.
+    PartsAreMalformed,
+    /// Has another word for what the test calls hostile.
+    DeniesGarbage,
+    /// Has one word for all that can go wrong, which is the wrong one.
+    AllIsLimited,
+    /// Spells methods in another way if rules said that they ask for services.
+    SpellsIfWanted,
+    /// Remembers the first request it has seen, whatever became of it.
+    RemembersRefused,
+    /// Says that the last request failed when it was told to answer with an error.
+    RemembersErrors,
+    /// Greets with what no server understands.
+    GreetsInGarbage,
+    /// Waits for an answer to nothing.
+    GreetsNobody,
 }
 
 impl Mutant {
@@ -71,8 +89,21 @@ impl Mutant {
         self.bug == bug
     }
 
+    /// As a decoder that looks through the head with every byte, and asks for one more. Some bytes
+    /// make it ask for the rest.
+    fn rescan(&self, buf: &[u8], step: Step<()>) -> Step<()> {
+        match step {
+            Step::Need(n) if n > 12 && self.is(Bug::RescansHead) && !buf.contains(&0xff) => {
+                Step::Need(buf.len() + 1)
+            }
+            step => step,
+        }
+    }
+
     fn twist(&self, calls: &mut u32, buf: &[u8], step: Step<()>) -> Step<()> {
-        *calls += 1;
+        if !matches!(self.bug, Bug::RemembersRefused | Bug::RemembersErrors) {
+            *calls += 1;
+        }
         match (self.bug, step) {
             (Bug::NeedsWhatItHas, Step::Need(_)) => Step::Need(buf.len()),
             (Bug::SkipsNothing, _) if buf.len() > 3 => Step::Skip(0),
@@ -90,6 +121,14 @@ impl Mutant {
                     Bug::EmptyFrame => meta.len = 0,
                     Bug::HeadBeyondLen => meta.head = meta.len + 1,
                     Bug::SpanBeyondHead => meta.method = Span::new(meta.head as usize, 1),
+                    Bug::RemembersRefused => {
+                        let id = meta.id as u32 & 0xffff;
+                        if *calls & 0xffff != id {
+                            *calls = *calls << 16 | id;
+                        }
+                        meta.aux = *calls >> 16;
+                    }
+                    Bug::RemembersErrors => meta.aux = u32::from(*calls == u32::MAX),
                     Bug::RepliesFromClients if meta.kind == Kind::Oneway => {
                         meta.kind = Kind::Reply;
                     }
@@ -138,7 +177,18 @@ impl Codec for Mutant {
         assert!(!self.is(Bug::PanicsOnGarbage) || step.is_ok(), "expected by this test");
         match step {
             Err(_) if self.is(Bug::WrongWord) => Err(Fault::malformed("something is wrong")),
-            step => Ok(self.twist(calls, buf, step?)),
+            Err(_) if self.is(Bug::DeniesGarbage) && buf.first() == Some(&b'G') => {
+                Err(Fault::new(Outcome::Denied, Reason::None, "not this"))
+            }
+            Ok(Step::Reject(meta, fault))
+                if self.is(Bug::PartsAreMalformed) && fault.reason == Reason::Parts =>
+            {
+                Ok(Step::Reject(meta, Fault::malformed("too many")))
+            }
+            Ok(Step::Frame(meta, ())) if self.is(Bug::SpellsIfWanted) => {
+                Ok(Step::Frame(meta.aux(u32::from(cx.want.service)), ()))
+            }
+            step => Ok(self.twist(calls, buf, self.rescan(buf, step?))),
         }
     }
 
@@ -163,7 +213,7 @@ impl Codec for Mutant {
 
     fn answer(
         &self,
-        _: &mut u32,
+        conn: &mut u32,
         to: &Question<'_, ()>,
         answer: &Answer<'_>,
         out: &mut Vec<u8>,
@@ -187,6 +237,12 @@ impl Codec for Mutant {
             Bug::DirectIsError if is_direct => {
                 return self.inner.answer(&mut (), to, &error, out);
             }
+            Bug::AllIsLimited if is_error => {
+                let reason = Reason::None;
+                let limited = Answer::Error { outcome: Outcome::Limited, reason, text: "no" };
+                return self.inner.answer(&mut (), to, &limited, out);
+            }
+            Bug::RemembersErrors if is_error => *conn = u32::MAX,
             Bug::AnswerClears if is_error => out.clear(),
             Bug::AnswerPanics => assert!(
                 !matches!(answer, Answer::Error { outcome: Outcome::FaultInjected, .. }),
@@ -196,6 +252,21 @@ impl Codec for Mutant {
             _ => {}
         }
         self.inner.answer(&mut (), to, answer, out)
+    }
+
+    fn method<'a>(
+        &'a self,
+        _: &'a u32,
+        meta: &Meta,
+        frame: &'a [u8],
+        scratch: &'a mut Vec<u8>,
+    ) -> Found<'a> {
+        let method = meta.method.of(frame);
+        if self.is(Bug::SpellsIfWanted) && meta.aux == 1 {
+            scratch.extend(method.unwrap_or_default().to_ascii_uppercase());
+            return Ok(method.and(Some(scratch)));
+        }
+        Ok(method)
     }
 
     fn header<'a>(
@@ -252,6 +323,20 @@ impl Codec for Mutant {
         Ok(())
     }
 
+    fn greet(
+        &self,
+        _: &mut u32,
+        _: Option<(&Meta, &[u8])>,
+        out: &mut Vec<u8>,
+    ) -> Result<Greet, Fault> {
+        match self.bug {
+            Bug::GreetsInGarbage => out.extend_from_slice(b"hello"),
+            Bug::GreetsNobody => return Ok(Greet::Wait),
+            _ => {}
+        }
+        Ok(Greet::Ready)
+    }
+
     fn ping(&self, _: &mut u32, id: u64, out: &mut Vec<u8>) -> bool {
         if self.is(Bug::PingIsGarbage) {
             out.extend_from_slice(b"ping");
@@ -290,6 +375,7 @@ fn suite(bug: Bug) -> Conformance<Mutant> {
         .requests(&requests, 3)
         .replies(&asked, &replies, 2)
         .headers(&["user", "trace"])
+        .hostile(b"GET / HTTP/1.1\r\n\r\n", Outcome::BadRequest)
         .limits(Ctx::default().max_head(64).max_frame(4096))
 }
 
@@ -312,6 +398,46 @@ fn a_protocol_without_heads_knows_the_limit_of_frames_alone() {
     }
     let failure = suite(Bug::IgnoresMaxFrame).whole_frames().check().err();
     assert_eq!(failure.map(|f| f.rule), Some(Rule::Length));
+}
+
+/// Heads that are long enough for many reads.
+fn long_heads(bug: Bug) -> Conformance<Mutant> {
+    let request = Message::request(7, "reviews", "list").header("user", &"x".repeat(900));
+    let codec = Mutant { inner: AwesomeRpc::default(), bug };
+    Conformance::new(codec).rounds(20).requests(&request.to_bytes(), 1)
+}
+
+#[test]
+fn bytes_are_not_scanned_again_and_again() {
+    long_heads(Bug::None).assert();
+    let failure = long_heads(Bug::RescansHead).check().err();
+    assert_eq!(failure.map(|failure| failure.rule), Some(Rule::Linear));
+}
+
+#[test]
+fn greetings_end_where_the_test_says() {
+    let pong = Message::new(Kind::Pong, 1).to_bytes();
+    suite(Bug::None).greeting(|_| 0, b"").assert();
+    let failure = suite(Bug::None).greeting(|_| 0, &pong).check().err();
+    assert_eq!(failure.map(|failure| failure.rule), Some(Rule::Greet));
+}
+
+#[test]
+fn all_broken_rules_are_told_as_data() {
+    assert_eq!(suite(Bug::None).failures(), []);
+    let rules = |bug| suite(bug).failures().iter().map(|f| f.rule).collect::<Vec<_>>();
+    assert_eq!(rules(Bug::DrainIsReply), [Rule::Drain]);
+    let nothing = rules(Bug::AnswersNothing);
+    assert_eq!(nothing, [Rule::Answer]);
+    let failure = &suite(Bug::KeepsId).failures()[0];
+    assert!(!failure.bytes.is_empty() && failure.at < failure.bytes.len(), "{failure}");
+    // A sample that is none stops what depends on it, and the other samples go on.
+    let codec = Mutant { inner: AwesomeRpc::default(), bug: Bug::LongCodeName };
+    let asked = Message::request(1, "a", "b").to_bytes();
+    let failed = Message::error(1, "APP_ERROR", "none").to_bytes();
+    let set = Conformance::new(codec).requests(&asked, 2).replies(&asked, &failed, 1);
+    let rules: Vec<_> = set.failures().iter().map(|f| f.rule.name()).collect();
+    assert_eq!(rules, ["sample", "code-name"]);
 }
 
 #[test]
@@ -355,6 +481,14 @@ fn each_mistake_breaks_its_rule() {
         (Bug::PingIsGarbage, Rule::Ping),
         (Bug::AbandonWritesNothing, Rule::Abandon),
         (Bug::DrainIsReply, Rule::Drain),
+        (Bug::PartsAreMalformed, Rule::MaxParts),
+        (Bug::DeniesGarbage, Rule::Hostile),
+        (Bug::AllIsLimited, Rule::Status),
+        (Bug::SpellsIfWanted, Rule::Lazy),
+        (Bug::RemembersRefused, Rule::Refused),
+        (Bug::RemembersErrors, Rule::Refused),
+        (Bug::GreetsInGarbage, Rule::Greet),
+        (Bug::GreetsNobody, Rule::Greet),
     ];
     let wrong: Vec<String> = table
         .iter()

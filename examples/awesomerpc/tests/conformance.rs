@@ -1,54 +1,62 @@
 //! AwesomeRPC through the checks that every codec is put through: this is all a codec author writes.
 
 use awesomerpc::{AwesomeRpc, wire::Message};
-use heptad_core::Kind;
-use heptad_testkit::conformance::Conformance;
+use heptad_core::{Kind, Outcome};
 
-/// Messages as bytes, one behind the other.
-fn bytes(messages: &[Message]) -> Vec<u8> {
-    messages.iter().flat_map(Message::to_bytes).collect()
+fn list() -> Vec<u8> {
+    let request = Message::request(7, "reviews", "list").header("user", "jason");
+    request.header("trace", "0af7651916cd43dd").body("page=1").to_bytes()
 }
 
-#[test]
-fn awesomerpc_keeps_the_contract() {
-    let requests = [
-        Message::request(7, "reviews", "list")
-            .header("user", "jason")
-            .header("trace", "0af7651916cd43dd")
-            .body("page=1"),
-        Message::oneway("audit", "note").header("user", "jason").body("seen"),
-        Message::request(u32::MAX, "", ""),
-        Message::request(9, "reviews", "get").body(vec![0xA1; 600]),
-    ];
-    let replies = [
-        Message::reply(u32::MAX, ""),
-        Message::reply(7, "five stars").body("five stars"),
-        Message::error(9, "APP_ERROR", "no such review"),
-    ];
-    let stream = [
-        Message::open(3, "reviews", "watch").header("user", "").body("all"),
-        Message::data(3, "more"),
-        Message::new(Kind::End, 3),
-        Message::open(4, "reviews", "watch"),
-        Message::reset(4, "CANCELLED"),
-    ];
-    let streamed = [
-        Message::data(3, "one"),
-        Message::data(4, ""),
-        Message::reset(4, "CANCELLED").body("as you wish"),
-        Message::new(Kind::End, 3),
-    ];
-    let report = Conformance::new(AwesomeRpc::default())
-        .requests(&bytes(&requests), 4)
-        .requests(&bytes(&stream), 5)
-        .requests(&Message::new(Kind::Ping, 1).to_bytes(), 1)
-        .requests(&Message::new(Kind::Pong, 1).to_bytes(), 1)
-        .replies(&bytes(&requests), &bytes(&replies), 3)
-        .replies(&bytes(&stream), &bytes(&streamed), 4)
-        .replies(&[], &Message::new(Kind::Ping, 2).to_bytes(), 1)
-        .replies(&[], &Message::new(Kind::Pong, 2).to_bytes(), 1)
-        .replies(&[], &Message::new(Kind::GoAway, 0).to_bytes(), 1)
-        .headers(&["user", "trace"])
-        .assert();
-    assert_eq!(report.frames, 2 * 21);
+fn note() -> Vec<u8> {
+    Message::oneway("audit", "note").header("user", "jason").body("seen").to_bytes()
+}
+
+fn get() -> Vec<u8> {
+    Message::request(9, "reviews", "get").body(vec![0xA1; 600]).to_bytes()
+}
+
+fn nothing() -> Vec<u8> {
+    Message::request(u32::MAX, "", "").to_bytes()
+}
+
+fn open(id: u32) -> Vec<u8> {
+    Message::open(id, "reviews", "watch").header("user", "").body("all").to_bytes()
+}
+
+fn bare(kind: Kind, id: u32) -> Vec<u8> {
+    Message::new(kind, id).to_bytes()
+}
+
+fn data(id: u32, body: &str) -> Vec<u8> {
+    Message::data(id, body).to_bytes()
+}
+
+fn reset(id: u32) -> Vec<u8> {
+    Message::reset(id, "CANCELLED").body("as you wish").to_bytes()
+}
+
+heptad_testkit::conformance! {
+    codec: AwesomeRpc::default(),
+    requests: [
+        [list(), note(), nothing(), get()],
+        [open(3), data(3, "more"), bare(Kind::End, 3), open(4), reset(4)],
+        [bare(Kind::Ping, 1)],
+        [bare(Kind::Pong, 1)],
+    ],
+    replies: [
+        [list(), note(), nothing(), get()] => [
+            Message::reply(u32::MAX, "").to_bytes(),
+            Message::reply(7, "five stars").body("five stars").to_bytes(),
+            Message::error(9, "APP_ERROR", "no such review").to_bytes(),
+        ],
+        [open(3), open(4)] => [data(3, "one"), data(4, ""), reset(4), bare(Kind::End, 3)],
+        [] => [bare(Kind::Ping, 2)],
+        [] => [bare(Kind::Pong, 2)],
+        [] => [bare(Kind::GoAway, 0)],
+    ],
+    headers: ["user", "trace"],
+    with: |suite| suite
+        .hostile(b"GET / HTTP/1.1\r\n\r\n", Outcome::BadRequest)
+        .hostile(b"\xA1\x01\x00\x00\xFF\xFF\xFF\xFF\x00\x00\x00\x01", Outcome::TooLarge),
 }

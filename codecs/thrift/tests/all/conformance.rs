@@ -1,5 +1,6 @@
 //! The Thrift codec through the checks that every codec is put through, in every dialect.
 
+use heptad_core::Outcome;
 use heptad_testkit::conformance::Conformance;
 
 use crate::wire::*;
@@ -66,4 +67,18 @@ fn theader_with_headers_and_two_ids_keeps_the_contract() {
         let suite = Conformance::new(codec()).rounds(60).headers(&["user", "trace", "zone"]);
         suite.requests(&asked, 3).replies(&asked, &back, 3).assert();
     }
+}
+
+#[test]
+fn hostile_requests() {
+    let call = frame(T::Framed, P::Strict, CALL, "list", 7, &args());
+    let reply = frame(T::Framed, P::Strict, REPLY, "list", 7, &args());
+    let long_json = [b"[1,\"".to_vec(), vec![b'a'; 4096]].concat();
+    Conformance::new(codec())
+        .hostile(b"GET / HTTP/1.1\r\n\r\n", Outcome::BadRequest)
+        .hostile(b"\x02\0\0\0\x80\x01\0\x01", Outcome::TooLarge)
+        .hostile(b"\0\0\0\x20\x80\x01\0\x01\xff\xff\xff\xff", Outcome::BadRequest)
+        .hostile(&long_json, Outcome::TooLarge)
+        .hostile(&[call, reply].concat(), Outcome::BadRequest)
+        .assert();
 }

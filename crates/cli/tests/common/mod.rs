@@ -66,11 +66,14 @@ impl Router {
     /// Starts `heptad run` on a file.
     pub(crate) fn run(config: &std::path::Path, more: &[&str]) -> Self {
         let config = config.to_str().expect("a plain path");
-        let mut child = heptad(&["run", "-c", config])
-            .args(more)
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the binary runs");
+        let mut command = heptad(&["run", "-c", config]);
+        command.args(more);
+        Self::of(command)
+    }
+
+    /// Starts a router by a command of the caller's own.
+    pub(crate) fn of(mut command: Command) -> Self {
+        let mut child = command.stderr(Stdio::piped()).spawn().expect("the binary runs");
         let stderr = child.stderr.take().expect("piped");
         let (send, lines) = channel();
         thread::spawn(move || {

@@ -42,6 +42,46 @@ pub(super) fn check<C: Codec>(
     Ok(())
 }
 
+/// One answer to each frame that is to be answered, chosen by a number.
+pub(super) fn some<C: Codec>(
+    set: &Conformance<C>,
+    cx: Ctx,
+    sample: &Sample,
+    whole: &Trace<C::Tag>,
+    choice: u8,
+) -> Result<(), Failure> {
+    let errors: Vec<Outcome> = Outcome::ALL
+        .iter()
+        .copied()
+        .filter(|o| !matches!(o, Outcome::Ok | Outcome::AppError))
+        .collect();
+    // Each is answered on a connection that has read all before it.
+    for event in whole.events.iter().take(super::fuzz::FRAMES) {
+        let Event::Frame { at, meta, tag, .. } = *event else {
+            continue;
+        };
+        let Some(bytes) = sample.bytes.get(..at + meta.len as usize) else {
+            continue; // Not all there.
+        };
+        let asked = Asked { set, cx, sample, bytes, at, meta, tag };
+        if meta.kind == Kind::Ping {
+            asked.pong()?;
+        } else if sample.from == From::Client && awaits_reply(meta.kind) {
+            let outcome = errors[usize::from(choice >> 3) % errors.len()];
+            let reason = Reason::ALL[usize::from(choice >> 3) % Reason::ALL.len()];
+            let text = &texts()[usize::from(choice >> 6)];
+            let answer = Answer::Error { outcome, reason, text };
+            let out = asked.answer(Rule::Answer, &answer)?.unwrap_or_default();
+            if !(meta.quiet && out.is_empty()) {
+                one_reply(set, asked.client()?, Rule::Answer, (&meta, tag), &out)
+                    .map_err(|failure| failure.within(format!("{answer:?}")))?;
+            }
+            asked.abandon()?;
+        }
+    }
+    Ok(())
+}
+
 /// What does not depend on a sample: heartbeats and farewells.
 pub(super) fn connection<C: Codec>(set: &Conformance<C>, cx: Ctx) -> Result<(), Failure> {
     let id = 0x5a;
@@ -83,13 +123,11 @@ pub(super) fn connection<C: Codec>(set: &Conformance<C>, cx: Ctx) -> Result<(), 
 /// Decodes `out` as the client of the request would: exactly one reply.
 pub(super) fn one_reply<C: Codec>(
     set: &Conformance<C>,
-    cx: Ctx,
+    mut link: Peer<'_, C>,
     rule: Rule,
-    to: &Meta,
-    tag: C::Tag,
+    (to, tag): (&Meta, C::Tag),
     out: &[u8],
-) -> Result<(), Failure> {
-    let mut link: Peer<'_, C> = set.end(cx, From::Server);
+) -> Result<Meta, Failure> {
     link.asked.push(to.id, tag);
     let trace = link.feed_whole(out)?;
     let (meta, _) = only(&trace, out, rule)?;
@@ -101,10 +139,25 @@ pub(super) fn one_reply<C: Codec>(
     let right_id = set.by_id().is_none() || meta.id == to.id;
     let ok = meta.outcome == Outcome::Ok;
     if ends && right_id && ok == (rule == Rule::Direct) {
-        Ok(())
+        Ok(meta)
     } else {
         Err(Failure::new(rule, out, 0, format!("to {to:?}\n  came {meta:?}")))
     }
+}
+
+/// Whether an error may be read as that. Few protocols have a word for each outcome: then it is the
+/// general error of the protocol, or one with which the client does the same (ask better, come back
+/// later, try elsewhere).
+fn is_kin(said: Outcome, read: Outcome) -> bool {
+    use Outcome::*;
+    const FAMILIES: [&[Outcome]; 3] = [
+        &[BadRequest, TooLarge, Unauthenticated, Denied, NoRoute],
+        &[Limited, Overloaded, Draining],
+        &[NoEndpoint, ConnectFailed, Reset, Timeout, Cancelled, Draining, FaultInjected],
+    ];
+    said == read
+        || matches!(read, ProtocolError | AppError)
+        || FAMILIES.iter().any(|family| family.contains(&said) && family.contains(&read))
 }
 
 fn only<T: Copy + std::fmt::Debug>(
@@ -200,6 +253,13 @@ impl<C: Codec> Asked<'_, C> {
         }
     }
 
+    /// Who reads the answer.
+    fn client(&self) -> Result<Peer<'_, C>, Failure> {
+        let mut session = self.set.peer(self.cx, self.sample)?;
+        session.feed_whole(self.bytes)?;
+        Ok(self.set.client(self.cx, &session.conn, &self.meta))
+    }
+
     fn errors(&self) -> Result<(), Failure> {
         let texts = texts();
         let outcomes =
@@ -214,8 +274,14 @@ impl<C: Codec> Asked<'_, C> {
             if self.meta.quiet && out.is_empty() {
                 continue; // Its client does not want to hear of it.
             }
-            one_reply(self.set, self.cx, Rule::Answer, &self.meta, self.tag, &out)
-                .map_err(|failure| failure.within(format!("{answer:?}")))?;
+            let read =
+                one_reply(self.set, self.client()?, Rule::Answer, (&self.meta, self.tag), &out)
+                    .map_err(|failure| failure.within(format!("{answer:?}")))?;
+            // Some reasons have words of their own.
+            if reason == Reason::None && !is_kin(outcome, read.outcome) {
+                let detail = format!("{answer:?}\n  is read as {:?}", read.outcome);
+                return Err(Failure::new(Rule::Status, &out, 0, detail));
+            }
         }
         Ok(())
     }
@@ -226,8 +292,10 @@ impl<C: Codec> Asked<'_, C> {
             match self.answer(Rule::Direct, &answer)? {
                 Err(_) => {} // The protocol cannot say it.
                 Ok(out) if self.meta.quiet && out.is_empty() => {}
-                Ok(out) => one_reply(self.set, self.cx, Rule::Direct, &self.meta, self.tag, &out)
-                    .map_err(|failure| failure.within(format!("{answer:?}")))?,
+                Ok(out) => {
+                    one_reply(self.set, self.client()?, Rule::Direct, (&self.meta, self.tag), &out)
+                        .map_err(|failure| failure.within(format!("{answer:?}")))?;
+                }
             }
         }
         Ok(())

@@ -58,6 +58,20 @@ pub enum Rule {
     Abandon,
     /// Farewells.
     Drain,
+    /// Time in the length of the input.
+    Linear,
+    /// Limits on parts and depth.
+    MaxParts,
+    /// Hostile samples.
+    Hostile,
+    /// The status of error answers.
+    Status,
+    /// Attributes.
+    Lazy,
+    /// Refused requests.
+    Refused,
+    /// Greetings.
+    Greet,
 }
 
 impl Rule {
@@ -119,6 +133,27 @@ impl Rule {
             Self::Ping => ("ping", "`ping` writes one heartbeat or request with the given id"),
             Self::Abandon => ("abandon", "`abandon` writes whole frames that a server understands"),
             Self::Drain => ("drain", "`drain` writes one `GoAway` that a client understands"),
+            Self::Linear => {
+                ("linear", "bytes that arrive in small reads are scanned a bounded number of times")
+            }
+            Self::MaxParts => (
+                "max-parts",
+                "with a lower `max_parts` or `max_depth` a frame is the same or a `TooLarge` fault",
+            ),
+            Self::Hostile => ("hostile", "a hostile sample is refused as the test says"),
+            Self::Status => (
+                "status",
+                "an error is read as itself, as its next of kin, or as the protocol's general error",
+            ),
+            Self::Lazy => (
+                "lazy",
+                "attributes are the same whenever they are asked, and whatever `want` says",
+            ),
+            Self::Refused => ("refused", "a request that is refused has changed nothing"),
+            Self::Greet => (
+                "greet",
+                "`greet` writes whole frames that a server understands, and comes to an end",
+            ),
         }
     }
 }
@@ -145,9 +180,17 @@ pub struct Failure {
     pub context: Vec<String>,
 }
 
+/// Most characters of a failure's detail: the bytes are shown anyhow.
+const LONGEST: usize = 2000;
+
 impl Failure {
     pub(super) fn new(rule: Rule, bytes: &[u8], at: usize, detail: impl Into<String>) -> Self {
-        Self { rule, detail: detail.into(), bytes: bytes.to_vec(), at, context: Vec::new() }
+        let mut detail = detail.into();
+        if let Some((at, _)) = detail.char_indices().nth(LONGEST) {
+            detail.truncate(at);
+            detail.push('…');
+        }
+        Self { rule, detail, bytes: bytes.to_vec(), at, context: Vec::new() }
     }
 
     pub(super) fn within(mut self, context: impl Into<String>) -> Self {

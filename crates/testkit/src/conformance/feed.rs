@@ -78,6 +78,19 @@ pub(super) struct Peer<'c, C: Codec> {
     pub(super) asked: Outstanding<C::Tag>,
     /// Counts the calls of the decoder.
     pub(super) decodes: &'c Cell<u64>,
+    /// What was offered, call by call; for who asks what that costs.
+    pub(super) calls: Vec<Call>,
+}
+
+/// One call of a decoder.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Call {
+    /// Where the frame begins.
+    pub(super) at: usize,
+    /// How many bytes had come by then, counted from the first of all.
+    pub(super) seen: usize,
+    /// It said `Need`.
+    pub(super) waits: bool,
 }
 
 /// What a decoder made of the bytes at an offset.
@@ -146,7 +159,9 @@ impl<C: Codec> Peer<'_, C> {
             let broken = |(rule, detail): Broken| Failure::new(rule, bytes, at, detail);
             let offered = &bytes[at..seen];
             need = 1;
-            match self.step(offered).map_err(broken)? {
+            let step = self.step(offered).map_err(broken)?;
+            self.calls.push(Call { at, seen, waits: matches!(step, Ok(Step::Need(_))) });
+            match step {
                 Ok(Step::Need(n)) => {
                     self.check_need(n, offered.len()).map_err(broken)?;
                     need = n;
@@ -198,7 +213,7 @@ impl<C: Codec> Peer<'_, C> {
         self.feed(bytes, [bytes.len()])
     }
 
-    fn step(&mut self, offered: &[u8]) -> Result<Result<Step<C::Tag>, Fault>, Broken> {
+    pub(super) fn step(&mut self, offered: &[u8]) -> Result<Result<Step<C::Tag>, Fault>, Broken> {
         self.decodes.set(self.decodes.get() + 1);
         guard("decode", || match self.from {
             From::Client => self.codec.decode_request(&mut self.conn, &self.cx, offered),

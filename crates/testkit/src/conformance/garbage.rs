@@ -14,6 +14,7 @@ pub(super) fn check<C: Codec>(
     set: &Conformance<C>,
     cx: Ctx,
     sample: &Sample,
+    _: &Trace<C::Tag>,
 ) -> Result<(), Failure> {
     let mut random = fastrand::Rng::with_seed(set.seed ^ 0x6761_7262);
     for round in 0..set.rounds {
@@ -50,7 +51,7 @@ fn one<C: Codec>(
             .and_then(|trace| equal(bytes, &whole, &trace))
             .map_err(|f| f.within(format!("reads that end at {cuts:?}")))?;
     }
-    rewrite::ids(set, cx, sample, bytes, &whole, false)?;
+    rewrite::ids(set, cx, sample, bytes, &whole, rewrite::Demand::Gentle)?;
     if sample.from == From::Client {
         refused(set, cx, bytes, &whole)?;
     }
@@ -58,7 +59,7 @@ fn one<C: Codec>(
 }
 
 /// Faults are told to the client before the connection is closed or goes on.
-fn refused<C: Codec>(
+pub(super) fn refused<C: Codec>(
     set: &Conformance<C>,
     cx: Ctx,
     bytes: &[u8],
@@ -83,7 +84,8 @@ fn refused<C: Codec>(
         // A protocol without a word for it may close the connection instead.
         let written = written.map_err(|(rule, why)| Failure::new(rule, bytes, at, why))?;
         if written.is_ok() && !out.is_empty() {
-            answers::one_reply(set, cx, Rule::Answer, &meta, tag, &out)
+            let client = set.client(cx, &peer.conn, &meta);
+            answers::one_reply(set, client, Rule::Answer, (&meta, tag), &out)
                 .map_err(|failure| failure.within(format!("the answer to {event:?}")))?;
         }
     }

@@ -1,6 +1,6 @@
 //! Rewriting: decoded again, a frame says the same as before, but for what was to be changed.
 
-use heptad_core::{Chain, Codec, Ctx, Found, HeaderEdit, Kind, Meta, Rewrite, Splice};
+use heptad_core::{Chain, Codec, Ctx, Fault, Found, HeaderEdit, Kind, Meta, Rewrite, Splice};
 
 use super::{Conformance, Event, Failure, From, Peer, Rule, Sample, Trace, feed::guard};
 
@@ -13,7 +13,7 @@ pub(super) fn check<C: Codec>(
     sample: &Sample,
     whole: &Trace<C::Tag>,
 ) -> Result<(), Failure> {
-    ids(set, cx, sample, &sample.bytes, whole, true)?;
+    ids(set, cx, sample, &sample.bytes, whole, Demand::Full)?;
     if let Some(names) = &set.headers {
         for (place, meta, tag) in frames(whole) {
             if matches!(meta.kind, Kind::Request | Kind::Oneway | Kind::Open) {
@@ -25,16 +25,26 @@ pub(super) fn check<C: Codec>(
     Ok(())
 }
 
-/// Every whole frame of `bytes` with other ids, and if `back`, with its own again.
+/// How much is expected of a rewrite.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Demand {
+    /// It works, and the way back leads to the same bytes.
+    Full,
+    /// Frames of damaged bytes may be refused, and change their spelling.
+    Gentle,
+}
+
+/// Every whole frame of `bytes` with other ids.
 pub(super) fn ids<C: Codec>(
     set: &Conformance<C>,
     cx: Ctx,
     sample: &Sample,
     bytes: &[u8],
     whole: &Trace<C::Tag>,
-    back: bool,
+    demand: Demand,
 ) -> Result<(), Failure> {
-    for (place, meta, tag) in frames(whole) {
+    let most = if demand == Demand::Gentle { super::fuzz::FRAMES } else { usize::MAX };
+    for (place, meta, tag) in frames(whole).take(most) {
         if place + meta.len as usize > whole.end
             || matches!(meta.kind, Kind::Ping | Kind::Pong | Kind::GoAway)
         {
@@ -49,8 +59,11 @@ pub(super) fn ids<C: Codec>(
             }
         };
         for id in new_ids {
+            if demand == Demand::Gentle && frame.try_spliced(id, &[])?.is_err() {
+                continue;
+            }
             let (new, new_meta) = frame.rewritten(id, &[])?;
-            if back {
+            if demand == Demand::Full && !set.recodes {
                 let old_id = id.map(|_| meta.id);
                 let peer = Frame::of(set, cx, sample, &new, 0, new_meta, tag);
                 let again = peer.spliced(old_id, &[])?;
@@ -115,6 +128,32 @@ fn headers<C: Codec>(frame: &Frame<'_, C>, names: &[String]) -> Result<(), Failu
     Ok(())
 }
 
+/// One edit of each request that has headers, if the codec makes it at all.
+pub(super) fn one_header<C: Codec>(
+    set: &Conformance<C>,
+    cx: Ctx,
+    sample: &Sample,
+    whole: &Trace<C::Tag>,
+) -> Result<(), Failure> {
+    let edits = [HeaderEdit::Set { name: NEW.into(), value: "one".into() }];
+    for (place, meta, tag) in frames(whole).take(super::fuzz::FRAMES) {
+        let request = matches!(meta.kind, Kind::Request | Kind::Oneway | Kind::Open);
+        if !request || place + meta.len as usize > whole.end {
+            continue;
+        }
+        let frame = Frame::of(set, cx, sample, &sample.bytes, place, meta, tag);
+        // Not every dialect of a protocol has headers.
+        let mut names = set.headers.iter().flatten();
+        let has = names.any(|name| matches!(frame.header(&meta, frame.bytes(), name), Ok(Some(_))));
+        if !has || frame.try_spliced(None, &edits)?.is_err() {
+            continue;
+        }
+        let (new, meta) = frame.rewritten(None, &edits)?;
+        frame.sees(&new, &meta, NEW, Some(b"one"), &edits)?;
+    }
+    Ok(())
+}
+
 /// A frame that can be rewritten, and what stood in front of it on its connection.
 struct Frame<'a, C: Codec> {
     set: &'a Conformance<C>,
@@ -165,6 +204,17 @@ impl<'a, C: Codec> Frame<'a, C> {
     }
 
     fn spliced(&self, id: Option<u64>, edits: &[HeaderEdit]) -> Result<Vec<u8>, Failure> {
+        let asked = || format!("id {id:?}, edits {edits:?}");
+        self.try_spliced(id, edits)?
+            .map_err(|fault| self.fail(Rule::RewriteKeeps, format!("{}: {fault:?}", asked())))
+    }
+
+    /// The bytes of the new frame, unless the codec refuses.
+    fn try_spliced(
+        &self,
+        id: Option<u64>,
+        edits: &[HeaderEdit],
+    ) -> Result<Result<Vec<u8>, Fault>, Failure> {
         let from = self.state(self.bytes(), Some(self.meta.id))?.conn;
         let to = match self.sample.from {
             From::Client => (self.set.link)(&self.set.codec),
@@ -177,9 +227,7 @@ impl<'a, C: Codec> Frame<'a, C> {
             self.set.codec.rewrite(&from, &to, &self.meta, self.tag, &edit, &mut splice)
         });
         let result = result.map_err(|(rule, why)| self.fail(rule, why))?;
-        let asked = || format!("id {id:?}, edits {edits:?}");
-        result.map_err(|fault| self.fail(Rule::RewriteKeeps, format!("{}: {fault:?}", asked())))?;
-        Ok(chain.to_vec())
+        Ok(result.map(|()| chain.to_vec()))
     }
 
     /// The rewritten frame, and what its receiver finds in it.
@@ -213,9 +261,8 @@ impl<'a, C: Codec> Frame<'a, C> {
         let text = |found: Found<'_>| {
             found.map(|bytes| bytes.map(|bytes| bytes.escape_ascii().to_string()))
         };
-        format!(
-            "{:?} {:?} {:?} {:?} code {} wait {} idempotent {} quiet {} service {:?} method {:?} \
-             key {:?} body {:?}",
+        let mut facts = format!(
+            "{:?} {:?} {:?} {:?} code {} wait {} idempotent {} quiet {}",
             meta.kind,
             meta.bind,
             meta.outcome,
@@ -224,11 +271,21 @@ impl<'a, C: Codec> Frame<'a, C> {
             meta.wait_ms,
             meta.idempotent,
             meta.quiet,
-            text(codec.service(conn, meta, frame, &mut Vec::new())),
-            text(codec.method(conn, meta, frame, &mut Vec::new())),
-            text(codec.key(conn, meta, frame, &mut Vec::new())),
-            text(Ok(frame.get(meta.head as usize..))),
-        )
+        );
+        if self.sample.from == From::Client {
+            let mut scratch = [Vec::new(), Vec::new(), Vec::new()];
+            let [service, method, key] = &mut scratch;
+            facts += &format!(
+                " service {:?} method {:?} key {:?}",
+                text(codec.service(conn, meta, frame, service)),
+                text(codec.method(conn, meta, frame, method)),
+                text(codec.key(conn, meta, frame, key)),
+            );
+        }
+        if !self.set.recodes {
+            facts += &format!(" body {:?}", text(Ok(frame.get(meta.head as usize..))));
+        }
+        facts
     }
 
     fn header(&self, meta: &Meta, frame: &[u8], name: &str) -> Result<Option<Vec<u8>>, Failure> {

@@ -14,6 +14,7 @@ mod hostile;
 mod login;
 mod metrics;
 mod nutcracker;
+pub(crate) mod record;
 mod thrift;
 mod transcript;
 

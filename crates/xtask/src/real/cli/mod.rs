@@ -68,6 +68,14 @@ pub(super) fn run(middle: Middle, shards: usize) -> Result<Tally, String> {
     Ok(all)
 }
 
+/// Sends every line of the corpus, and does not look at what comes.
+pub(super) fn every_line(port: u16, resp: &str) -> Result<(), String> {
+    for (name, lines) in corpus::read(&paths::real().join("redis-cli"))? {
+        session(port, resp, &lines).map_err(|e| format!("{name}: {e}"))?;
+    }
+    Ok(())
+}
+
 /// What redis-cli printed after each line.
 fn session(port: u16, resp: &str, lines: &[Line]) -> Result<Vec<String>, String> {
     let mut input = String::new();

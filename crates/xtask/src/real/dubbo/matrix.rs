@@ -25,6 +25,29 @@ pub(in crate::real) fn dubbo_ssl(middle: Middle) -> Result<Tally, String> {
     every(middle, || python("call_dubbo_ssl.py"))
 }
 
+/// Every pair of libraries, through what `between` puts in front of a server's port.
+pub(in crate::real) fn recorded<T>(
+    between: impl Fn(u16) -> Result<(u16, T), String>,
+) -> Result<Vec<T>, String> {
+    let mut all = Vec::new();
+    for library in Library::ALL {
+        let scripts = [
+            node("call-sofa.js"),
+            node("call-apache.js"),
+            python("call_dubbo_py.py"),
+            python("call_dubbo_ssl.py"),
+        ];
+        for mut command in scripts {
+            let target = Target::start(Middle::Direct, library)?;
+            let (port, one) = between(target.port)?;
+            command.args(["--server", library.name()]);
+            steps(command, port)?;
+            all.push(one);
+        }
+    }
+    Ok(all)
+}
+
 fn every(middle: Middle, script: impl Fn() -> Command) -> Result<Tally, String> {
     let mut all = Tally::default();
     for library in Library::ALL {

@@ -19,5 +19,5 @@ pub(super) use errors::run as errors;
 pub(super) use frames::run as frames;
 pub(super) use hostile::run as hostile;
 pub(super) use links::run as links;
-pub(super) use matrix::{apache, dubbo_py, dubbo_ssl, sofa};
+pub(super) use matrix::{apache, dubbo_py, dubbo_ssl, recorded, sofa};
 pub(super) use routes::run as routes;

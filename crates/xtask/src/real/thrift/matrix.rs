@@ -60,6 +60,21 @@ pub(in crate::real) fn thriftpy2(middle: Middle) -> Result<Tally, String> {
     every(middle, Script::Python("thriftpy2_client.py"), THRIFTPY2, None)
 }
 
+/// Speaks every dialect through what `between` puts in front of a server's port.
+pub(in crate::real) fn recorded<T>(
+    between: impl Fn(u16) -> Result<(u16, T), String>,
+) -> Result<Vec<T>, String> {
+    let generated = Generated::new()?;
+    let server = Server::start(&generated, PYTHON)?;
+    let mut all = Vec::new();
+    for dialect in PYTHON {
+        let (port, one) = between(server.port(dialect)?)?;
+        record_python(&generated, dialect, port)?;
+        all.push(one);
+    }
+    Ok(all)
+}
+
 /// What a client sees on a port.
 fn record(
     generated: &Generated,

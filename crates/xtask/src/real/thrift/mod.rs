@@ -17,7 +17,7 @@ mod wire;
 pub(super) use convert::run as convert;
 pub(super) use errors::run as errors;
 pub(super) use hostile::run as hostile;
-pub(super) use matrix::{node, python, thriftpy2};
+pub(super) use matrix::{node, python, recorded, thriftpy2};
 pub(super) use pipeline::run as pipeline;
 pub(super) use routes::run as routes;
 pub(super) use throughput::run as throughput;
