@@ -40,6 +40,12 @@ pub(crate) fn decode(
             Top::End(end) => end,
         };
         let value = buf.get(link.value_at..end).unwrap_or_default();
+        let quiet = link.subs.total() == 0 && !link.monitor && link.confirmed == 0;
+        if quiet && ask == Ask::Plain && value.first() != Some(&b'>') {
+            // Nothing but a reply can come here.
+            reset(link);
+            return Ok(Step::Frame(Meta::reply(end, outcome(value)), ()));
+        }
         let confirmed = confirmation(value);
         let wanted = match ask {
             Ask::Subscribe { family, names, .. } => Some((family, true, names)),

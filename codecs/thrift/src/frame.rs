@@ -8,6 +8,7 @@ use crate::{
     dialect::{Dialect, LONGEST, Protocol, Transport},
     header::{Header, Transform},
     message::{Head, kind},
+    quick,
     zlib::Inflate,
 };
 
@@ -49,6 +50,15 @@ pub(crate) enum Content {
 impl Frame {
     /// Reads a frame up to the end of the message's head.
     pub(crate) fn parse(transport: Transport, cx: &Ctx, buf: &[u8]) -> Parse<Self> {
+        let quick = if transport == Transport::Framed { quick::frame(cx, buf) } else { None };
+        match quick {
+            Some(frame) => Ok(frame),
+            None => Self::general(transport, cx, buf),
+        }
+    }
+
+    /// The same for any transport and protocol.
+    pub(crate) fn general(transport: Transport, cx: &Ctx, buf: &[u8]) -> Parse<Self> {
         let limit = Bound::head(cx.max_head as usize);
         let max = Bound::frame(cx.max_frame as usize);
         let mut cursor = Cursor::new(buf, 0, max, limit);

@@ -19,6 +19,7 @@ mod header;
 mod json;
 mod message;
 mod options;
+mod quick;
 mod reply;
 mod rewrite;
 mod token;

@@ -64,6 +64,9 @@ impl<C: Codec> Engine<C> {
         frame: &[u8],
         shared: Option<&Bytes>,
     ) {
+        if self.send_express(key, pool, endpoint, frame, shared) {
+            return;
+        }
         self.keep(key, pool, frame);
         if let Some(x) = self.exchanges.get_mut(key) {
             x.endpoint = endpoint;

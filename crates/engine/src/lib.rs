@@ -17,6 +17,7 @@ mod dispatch;
 mod engine;
 mod exchange;
 mod explain;
+mod express;
 mod intake;
 mod leftovers;
 mod link;

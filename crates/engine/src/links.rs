@@ -257,6 +257,9 @@ impl<C: Codec> Engine<C> {
         frame: &[u8],
         shared: Option<&Bytes>,
     ) {
+        if self.reply_express(now, id, &attempt, meta, frame, shared) {
+            return;
+        }
         if let Role::Part { session, exchange, part } = attempt.role {
             self.attempt_over(id, session, attempt.orphaned.is_some());
             if attempt.orphaned.is_some() || self.exchanges.get(exchange).is_none() {

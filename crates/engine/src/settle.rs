@@ -338,7 +338,7 @@ impl<C: Codec> Engine<C> {
     }
 
     /// Tells the filters that an exchange is over.
-    fn filters_done(&mut self, now: Time, key: Key, end: End, code: u16, wrote: usize) {
+    pub(crate) fn filters_done(&mut self, now: Time, key: Key, end: End, code: u16, wrote: usize) {
         let Self { exchanges, chains, stats, pools, .. } = self;
         let Some(x) = exchanges.get(key) else {
             return;
@@ -379,7 +379,7 @@ impl<C: Codec> Engine<C> {
     }
 
     /// Hands out finished replies from the front of the order.
-    fn flush_order(&mut self, id: SessionId) {
+    pub(crate) fn flush_order(&mut self, id: SessionId) {
         loop {
             let Some(s) = self.sessions.get_mut(id.0) else {
                 return;
@@ -402,7 +402,7 @@ impl<C: Codec> Engine<C> {
         }
     }
 
-    fn retire_unordered(&mut self, id: SessionId, key: Key) {
+    pub(crate) fn retire_unordered(&mut self, id: SessionId, key: Key) {
         let slot = self.exchanges.get(key).map_or(usize::MAX, |x| x.slot);
         if let Some(s) = self.sessions.get_mut(id.0) {
             if s.open.get(slot) == Some(&key) {
@@ -468,7 +468,7 @@ impl<C: Codec> Engine<C> {
 }
 
 /// Gives a buffer back for the next exchange, unless it has grown large.
-fn recycle_frame(spare: &mut Vec<Vec<u8>>, frame: &mut Vec<u8>) {
+pub(crate) fn recycle_frame(spare: &mut Vec<Vec<u8>>, frame: &mut Vec<u8>) {
     let mut frame = std::mem::take(frame);
     if frame.capacity() > 0 && frame.capacity() <= KEEP && spare.len() < SPARE_FRAMES {
         frame.clear();
