@@ -14,15 +14,16 @@ use crate::{
 };
 
 const LISTENER: Token = Token(usize::MAX);
-/// How long replies are withheld at most.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// How long the next connection is waited for before replies are sent all the same.
+const PATIENCE: Duration = Duration::from_secs(6);
 
 /// How a server answers.
 #[derive(Clone, Copy, Debug, Default)]
 #[allow(clippy::exhaustive_structs, reason = "options of a call")]
 pub struct Echo {
-    /// Withholds all replies until so many connections have sent something, so that a proxy that
-    /// takes a connection for each call has to open so many; 0: it does not.
+    /// Withholds all replies until so many connections have sent something, or none has for six
+    /// seconds, so that a proxy that takes a connection for each call has to open so many; 0: it
+    /// does not.
     pub gather: usize,
 }
 

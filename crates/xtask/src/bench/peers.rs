@@ -365,10 +365,11 @@ fn heptad(case: &Case, port: u16, admin: u16, setting: &Setting, dir: &Path) -> 
            routes:\n  \
            - {{ name: billing, match: {{ method: {{ prefix: bill }} }}, to: others }}\n  \
            - {{ name: stock, match: {{ method: {{ any: [ reserve, release ] }} }}, to: others }}\n  \
-           {more_routes}- {{ name: measured, match: {routes}, to: servers }}\n  \
+           {more_routes}- {{ name: measured, match: {routes}, to: servers, timeout: 60s }}\n  \
            - {{ name: rest, to: others }}\n\
          clusters:\n\
-         - {{ name: servers, endpoints: [ {endpoints} ], {balance} links: {{ {links} }} }}\n\
+         - {{ name: servers, endpoints: [ {endpoints} ], {balance} \
+           connect_timeout: 30s, links: {{ {links} }} }}\n\
          - {{ name: others, endpoints: [ 127.0.0.1:{first} ] }}\n{more_clusters}",
         workers = setting.workers,
         log = dir.join("access.log").display(),
