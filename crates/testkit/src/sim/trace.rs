@@ -39,6 +39,11 @@ impl Trace {
         self.digest
     }
 
+    /// Keeps so many lines from now on.
+    pub(crate) fn keep(&mut self, lines: usize) {
+        self.kept = lines;
+    }
+
     pub(crate) fn print(&self, seed: u64) {
         eprintln!("--- the last {} events; replay with SIM_SEED={seed}", self.lines.len());
         for line in &self.lines {
