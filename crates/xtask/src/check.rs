@@ -12,6 +12,7 @@ const CHECKS: &[Check] = &[
     ("clippy", &["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"], &[]),
     ("doc", &["doc", "--quiet", "--workspace", "--no-deps"], &[("RUSTDOCFLAGS", "-D warnings")]),
     ("redis-commands", &["xtask", "redis-commands", "--check"], &[]),
+    ("sim", &["xtask", "sim", "--seeds", crate::sim::SEEDS], &[]),
 ];
 
 /// Runs all checks and prints one line each, with the output of those that failed.

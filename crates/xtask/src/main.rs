@@ -10,10 +10,12 @@
 
 mod check;
 mod paths;
+mod planted;
 mod real;
 mod redis_commands;
 mod rig;
 mod setup;
+mod sim;
 mod tally;
 mod test;
 
@@ -31,6 +33,11 @@ cargo xtask COMMAND
       --list                 list the suites
   check                      formatting, clippy, docs and generated files, one line each
   redis-commands [--check]   generate the Redis command table, or check that it is up to date
+  sim [OPTIONS]              random worlds in the simulator
+      --seeds N              the seeds 0 to N-1; 3000 unless told
+      --seed S               one of them, with every event
+      --hours H              new ones for so long, with a line each minute
+  planted                    plant known bugs into a copy of the engine: the simulator finds each
   suite NAME                 one real-input suite with its whole output (set-up must have run)
 ";
 
@@ -46,6 +53,8 @@ fn main() -> ExitCode {
         "check" => check::run(),
         "redis-commands" => redis_commands::run(rest).map(|()| true),
         "suite" => real::suite(rest),
+        "sim" => sim::run(rest),
+        "planted" => planted::run(),
         "help" | "--help" | "-h" => {
             print!("{HELP}");
             Ok(true)

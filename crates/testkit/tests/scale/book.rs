@@ -36,15 +36,16 @@ impl Book {
         Arc::new(Self { token, longest, entries: Mutex::default() })
     }
 
-    /// Asserts that each request has ended, and gives how often each token was sent and how many
-    /// requests ended each way.
-    pub(crate) fn close(&self) -> (BTreeMap<String, u32>, BTreeMap<Outcome, u64>) {
+    /// Asserts that each request has ended, and gives how often each token was sent and how it
+    /// ended, and how many requests ended each way.
+    pub(crate) fn close(&self) -> (BTreeMap<String, (u32, Outcome)>, BTreeMap<Outcome, u64>) {
         let entries = self.entries.lock().expect("nobody panicked");
         let (mut sent, mut ends) = (BTreeMap::new(), BTreeMap::new());
         for entry in &entries.0 {
             let (outcome, attempts) =
                 entry.end.unwrap_or_else(|| panic!("{} has not ended", entry.token));
-            *sent.entry(entry.token.clone()).or_default() += attempts;
+            let of: &mut (u32, _) = sent.entry(entry.token.clone()).or_insert((0, outcome));
+            of.0 += attempts;
             *ends.entry(outcome).or_default() += 1;
         }
         (sent, ends)

@@ -29,8 +29,8 @@ use std::{
 use heptad_core::Outcome;
 use run::Ends;
 
-/// Seeds of a test run.
-const SEEDS: u64 = 2_000;
+/// Seeds of a plain `cargo test`, which has no optimisation; `cargo xtask check` runs thousands.
+const SEEDS: u64 = 300;
 
 /// How requests can end in these worlds, each of which must happen.
 const EXPECTED: [Outcome; 9] = [
@@ -115,7 +115,7 @@ fn main() -> ExitCode {
     let seeds = next.into_inner().saturating_sub(first + threads as u64);
     println!("{seeds} seeds in {:.1} s: {}", start.elapsed().as_secs_f32(), show(&ends));
     let missing: Vec<_> = EXPECTED.iter().filter(|o| !ends.contains_key(o)).collect();
-    if seeds >= 500 && !missing.is_empty() {
+    if seeds >= 300 && !missing.is_empty() {
         println!("no request ended as {missing:?}: these worlds are too kind");
         failed.push(0);
     }

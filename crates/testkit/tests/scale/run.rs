@@ -19,7 +19,7 @@ use crate::{
     redis::Redis,
     scripts::{Client, Heard, Seen, Server, Shared, shared},
     thrift::Thrift,
-    tongue::{BIG, Sort, Tongue, Verb},
+    tongue::{BIG, Said, Sort, Tongue, Verb},
     topology::{LONGEST, Parts, SHARED, limits, ms},
 };
 
@@ -49,9 +49,11 @@ pub(crate) fn run(seed: u64, show: bool) -> Ends {
             _ => listener::<Redis>(&mut rng, seed, &filters, show),
         });
     }
-    for _ in 0..600 {
+    for _ in 0..100 {
         all.iter_mut().for_each(|listener| listener.sim.run(ms(50)));
     }
+    // Without a route the default time-out holds, and in order it may come several times.
+    all.iter_mut().for_each(|listener| listener.sim.run(ms(120_000)));
     let mut ends = Ends::new();
     for (n, Listener { name, mut sim, verdict }) in all.into_iter().enumerate() {
         for (outcome, count) in verdict(&mut sim) {
@@ -126,9 +128,7 @@ fn listener<T: Tongue>(
     let (first, swaps) = (plan(), [plan(), plan(), plan()]);
     let codec = T::Codec::new(&Default::default()).expect("the defaults");
     let mut sim = Sim::new(Engine::new(codec, first, seed), seed);
-    if show {
-        sim.keep_trace(usize::MAX);
-    }
+    sim.keep_trace(if show { usize::MAX } else { 0 });
     sim.check_every(17);
     sim.on_ask(|_, rng| {
         let answer = if rng.u32(0..5) == 0 { "no" } else { "yes" };
@@ -205,7 +205,7 @@ fn client<T: Tongue>(sim: &mut Sim, rng: &mut Rng, c: usize, may_lack: bool) -> 
             continue;
         }
         if rng.u32(0..12) == 0
-            && let Some(bytes) = T::oneway(&token)
+            && let Some(bytes) = T::oneway(&format!("{token}.oneway"))
         {
             send(sim, at, bytes);
             continue;
@@ -288,7 +288,9 @@ fn judge<T: Tongue>(party: Party) {
     let closed = heard.closed.is_some();
     let waits = asks.iter().any(|ask| ask.sort == Sort::Waits);
     let may_lack = may_lack || (closed && (held || (half && waits)));
-    let said = &heard.said;
+    // Why a session is closed is said to nobody's request.
+    let last_words = |said: &&Said| may_lack && said.id == Some(0) && said.result.is_err();
+    let said: Vec<_> = heard.said.iter().filter(|said| !last_words(said)).collect();
     let right = |ask: &Asks, result: &Result<String, String>| match result {
         Err(_) => {}
         Ok(text) => {
@@ -304,13 +306,13 @@ fn judge<T: Tongue>(party: Party) {
     let most = asks.len() + usize::from(garbled);
     assert!(said.len() <= most, "client {c} heard more than it asked for: {:?}", said.last());
     if T::ORDERED {
-        for (ask, said) in asks.iter().zip(said) {
+        for (ask, said) in asks.iter().zip(&said) {
             assert!(said.id.is_none_or(|id| id == ask.id), "client {c}: {said:?} for {}", ask.id);
             right(ask, &said.result);
         }
     } else {
         let mut once = BTreeSet::new();
-        for said in said {
+        for said in &said {
             let id = said.id.expect("replies have ids");
             assert!(once.insert(id), "client {c}: two replies to {id}");
             match asks.iter().find(|ask| ask.id == id) {
@@ -328,7 +330,13 @@ fn judge<T: Tongue>(party: Party) {
 }
 
 /// What arrived was sent, once; and in order, where the protocol wants it.
-fn arrived<T: Tongue>(parts: &Parts, seen: &[Shared<Seen>], sent: &BTreeMap<String, u32>) {
+fn arrived<T: Tongue>(
+    parts: &Parts,
+    seen: &[Shared<Seen>],
+    sent: &BTreeMap<String, (u32, Outcome)>,
+) {
+    // Such a request may still be on its way on a link that was closed, and others go on.
+    let given_up = [Outcome::Timeout, Outcome::Reset, Outcome::Cancelled];
     let mut count = BTreeMap::<String, u32>::new();
     for (address, seen) in parts.addresses.iter().zip(seen) {
         // Two clusters are two ways to an endpoint.
@@ -337,19 +345,21 @@ fn arrived<T: Tongue>(parts: &Parts, seen: &[Shared<Seen>], sent: &BTreeMap<Stri
         let mut last = BTreeMap::<&str, u64>::new();
         for token in &seen.tokens {
             *count.entry(token.clone()).or_default() += 1;
-            let mut parts = token.split('.');
-            let (Some(c), Some(i)) = (parts.next(), parts.next()) else { continue };
-            let i = i.parse().expect("a number");
+            // Nobody can tell when a request without a reply has arrived.
+            let Some((c, Ok(i))) = token.split_once('.').map(|(c, i)| (c, i.parse())) else {
+                continue;
+            };
             if let Some(before) = last.insert(c, i)
                 && T::ORDERED
                 && one_way
+                && !sent.get(token).is_some_and(|(_, end)| given_up.contains(end))
             {
-                assert!(before <= i, "{}: {c}.{before} came before {token}", T::NAME);
+                assert!(before < i, "{}: {c}.{before} came before {token}", T::NAME);
             }
         }
     }
     for (token, n) in count {
-        let most = sent.get(&token).copied().unwrap_or(0);
+        let most = sent.get(&token).map_or(0, |(n, _)| *n);
         let plain = token.matches('.').count() == 1;
         assert!(
             n <= if plain { most.min(1) } else { most },

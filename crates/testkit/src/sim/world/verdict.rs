@@ -50,7 +50,8 @@ impl Sim {
         (self.longest[0], self.longest[1])
     }
 
-    /// Keeps the last `lines` events from now on; all of them for `usize::MAX`.
+    /// Keeps the last `lines` events from now on; all of them for `usize::MAX`. With 0 a run is
+    /// quicker, and has no digest.
     pub fn keep_trace(&mut self, lines: usize) {
         self.trace.keep(lines);
     }
