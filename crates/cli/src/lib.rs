@@ -9,9 +9,11 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod bytes;
 mod check;
 mod demo;
 mod explain;
+mod inspect;
 mod log;
 mod run;
 mod style;
@@ -38,6 +40,7 @@ pub fn main(registry: Registry) -> ExitCode {
         Command::Run(run) => run::run(&registry, &run, args.log_level.as_deref()),
         Command::Check(file) => check::check(&registry, &file.config),
         Command::Explain(explain) => explain::explain(&registry, &explain),
+        Command::Inspect(args) => inspect::inspect(&registry, &args),
         Command::Schema => check::schema(&registry),
         Command::Demo(demo) => demo::demo(&registry, &demo, args.log_level.as_deref()),
     }
