@@ -192,6 +192,21 @@ impl<'a> Body<'a> {
         }
     }
 
+    /// Every attachment that has a text for its name and one for its value.
+    pub(crate) fn headers(&self, each: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), Unknown> {
+        let (mut names, mut values) = (Vec::new(), Vec::new());
+        self.attachments(&mut |entry| {
+            names.clear();
+            values.clear();
+            if let Scalar::Text(key) = entry.key
+                && let Ok(Some(value)) = show(entry.value, self.frame, &mut values)
+            {
+                each(key.read(self.frame, &mut names), value);
+            }
+        })?;
+        Ok(())
+    }
+
     /// An argument by its place; of a generic call one of those that it carries.
     pub(crate) fn arg(&self, number: u32, scratch: &'a mut Vec<u8>) -> Found<'a> {
         match self.scalar(number)? {

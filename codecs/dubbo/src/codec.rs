@@ -128,6 +128,23 @@ impl Codec for Dubbo {
         body(conn, meta, frame)?.header(name, scratch)
     }
 
+    /// The attachments that are texts by name; what has no text is left out.
+    fn headers(
+        &self,
+        conn: &Conn,
+        meta: &Meta,
+        frame: &[u8],
+        each: &mut dyn FnMut(&[u8], &[u8]),
+    ) -> Result<(), Unknown> {
+        if Notes(meta.aux).is_unreadable() {
+            return Err(Unknown);
+        }
+        if matches!(meta.kind, Kind::Request | Kind::Oneway) {
+            body(conn, meta, frame)?.headers(each)?;
+        }
+        Ok(())
+    }
+
     /// Counts from 0.
     fn arg<'a>(
         &'a self,

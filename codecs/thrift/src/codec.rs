@@ -125,6 +125,22 @@ impl Codec for Thrift {
         header(conn, meta, frame, name)
     }
 
+    fn headers(
+        &self,
+        _: &Conn,
+        meta: &Meta,
+        frame: &[u8],
+        each: &mut dyn FnMut(&[u8], &[u8]),
+    ) -> Result<(), Unknown> {
+        if !has_headers(meta) {
+            return Ok(());
+        }
+        let header = Frame::again(meta, frame).map_err(|_| Unknown)?.header.ok_or(Unknown)?;
+        let mut infos = Infos::new(frame, header.infos);
+        infos.by_ref().for_each(|info| each(info.name, info.value));
+        if infos.unknown.is_some() || infos.broken { Err(Unknown) } else { Ok(()) }
+    }
+
     /// The top-level field with this id.
     fn arg<'a>(
         &'a self,

@@ -62,6 +62,13 @@ pub(crate) enum Command {
     /// Begin a codec of your own
     #[command(subcommand)]
     Codec(crate::codec::Codec),
+    /// Take captured bytes apart, frame by frame, up to the byte that is not the protocol
+    #[command(after_help = "Examples:\n  \
+            heptad inspect --codec redis requests.bin\n  \
+            heptad inspect --codec thrift traffic.pcap --port 9090\n  \
+            printf 'GET user:1\\r\\n' | heptad inspect --codec redis -\n\n\
+            Exit code: 0 all of it is frames, 1 something is not or has no end, 2 it cannot be read")]
+    Inspect(Box<Inspect>),
     /// Print the JSON schema of configuration files
     #[command(
         after_help = "Example, first line of a file for editors with yaml-language-server:\n  \
@@ -142,6 +149,37 @@ pub(crate) struct Explain {
     /// How to say it
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = Format::Text)]
     pub(crate) format: Format,
+}
+
+#[derive(ClapArgs, Debug)]
+pub(crate) struct Inspect {
+    /// The protocol, with its default options
+    #[arg(long, value_name = "NAME", required_unless_present = "config")]
+    pub(crate) codec: Option<String>,
+    /// Instead: a configuration, whose listener's codec and options are used
+    #[arg(short, long, value_name = "FILE", conflicts_with = "codec")]
+    pub(crate) config: Option<PathBuf>,
+    /// The listener; the first one unless told
+    #[arg(short, long, value_name = "NAME", requires = "config")]
+    pub(crate) listener: Option<String>,
+    /// A pcap or pcapng capture, or bytes of one direction; `-` is stdin
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// What the server said to the bytes in FILE
+    #[arg(long, value_name = "FILE", conflicts_with = "server")]
+    pub(crate) replies: Option<PathBuf>,
+    /// The bytes in FILE are a server's
+    #[arg(long)]
+    pub(crate) server: bool,
+    /// The bytes are written in hexadecimal digits; blanks do not matter
+    #[arg(long)]
+    pub(crate) hex: bool,
+    /// Of a capture: only connections to this port
+    #[arg(long, value_name = "PORT")]
+    pub(crate) port: Option<u16>,
+    /// Say it for programs
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// How something is said.

@@ -9,10 +9,12 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod bytes;
 mod check;
 mod codec;
 mod demo;
 mod explain;
+mod inspect;
 mod log;
 mod run;
 mod style;
@@ -40,6 +42,7 @@ pub fn main(registry: Registry) -> ExitCode {
         Command::Check(file) => check::check(&registry, &file.config),
         Command::Explain(explain) => explain::explain(&registry, &explain),
         Command::Codec(what) => codec::codec(&registry, &what),
+        Command::Inspect(args) => inspect::inspect(&registry, &args),
         Command::Schema => check::schema(&registry),
         Command::Demo(demo) => demo::demo(&registry, &demo, args.log_level.as_deref()),
     }

@@ -66,3 +66,47 @@ fn configurations_in_the_documentation_are_right() {
         assert!(used, "docs/{filter}.md has no configuration with {filter}");
     }
 }
+
+/// The commands of a page's console blocks, each with its line's number and what it says.
+fn examples(page: &str) -> Vec<(usize, String, String)> {
+    let mut all: Vec<(usize, String, String)> = Vec::new();
+    let mut inside = false;
+    for (number, line) in page.lines().enumerate() {
+        match line.strip_prefix("$ ") {
+            _ if line == "```console" => inside = true,
+            _ if line.starts_with("```") => inside = false,
+            Some(command) if inside => all.push((number + 1, command.to_owned(), String::new())),
+            _ if inside => {
+                let (_, _, said) = all.last_mut().expect("a block begins with a command");
+                said.push_str(line);
+                said.push('\n');
+            }
+            _ => {}
+        }
+    }
+    all
+}
+
+#[test]
+fn examples_in_the_documentation_say_what_is_written() {
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs");
+    let binary = Path::new(env!("CARGO_BIN_EXE_heptad")).parent().expect("a folder");
+    let path = std::env::var("PATH").unwrap_or_default();
+    let path = format!("{}:{path}", binary.display());
+    for name in ["inspect"] {
+        let page = fs::read_to_string(docs.join(format!("{name}.md"))).expect("a page");
+        let folder = tempfile::tempdir().expect("a folder");
+        let examples = examples(&page);
+        assert!(!examples.is_empty(), "docs/{name}.md has no examples");
+        for (line, command, said) in examples {
+            let done = std::process::Command::new("sh")
+                .args(["-c", &command])
+                .current_dir(folder.path())
+                .env("PATH", &path)
+                .output()
+                .expect("there is a shell");
+            let got = text(&done.stdout);
+            assert_eq!(got, said, "docs/{name}.md, line {line}: {command}\n{}", text(&done.stderr));
+        }
+    }
+}

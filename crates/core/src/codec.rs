@@ -138,6 +138,19 @@ pub trait Codec: Clone + Send + Sync + Sized + 'static {
         Ok(None)
     }
 
+    /// Calls `each` with the name and value of every header, in order, for people who look at a
+    /// frame. `Err(Unknown)`: not all of them can be read.
+    fn headers(
+        &self,
+        conn: &Self::Conn,
+        meta: &Meta,
+        frame: &[u8],
+        each: &mut dyn FnMut(&[u8], &[u8]),
+    ) -> Result<(), crate::Unknown> {
+        let _ = (conn, meta, frame, each);
+        Ok(())
+    }
+
     /// The value of an argument: text as it is, an integer in decimal, truth as `true` or `false`;
     /// `Err(Unknown)` for whatever has no such form. The codec says what numbers mean.
     fn arg<'a>(

@@ -8,7 +8,7 @@ use heptad_core::{
 };
 
 use crate::{
-    Engine, Event, SessionId, Stats, Target,
+    Engine, Event, Route, SessionId, Stats, Target,
     aim::Whole,
     arena::Key,
     exchange::{Exchange, Phase, is_control, text},
@@ -133,6 +133,10 @@ impl<C: Codec> Engine<C> {
             } else if self.filter(now, key, 0, frame) {
                 // Filters see what no route is for, too: to record it, or to say what is denied.
                 self.proceed(now, key, frame, shared);
+            } else if let Some(x) = self.exchanges.get_mut(key) {
+                // A filter may wait for what never comes, and there is no route to say how long.
+                x.deadline = now + Route::TIMEOUT;
+                self.timers.after(now, Route::TIMEOUT, Due::Exchange(key));
             }
             return key;
         };

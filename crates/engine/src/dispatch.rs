@@ -174,7 +174,12 @@ impl<C: Codec> Engine<C> {
             let Some(&key) = e.waiting.front() else {
                 return;
             };
-            if self.phase(key) == Some(Phase::Queued) {
+            if self.phase(key) == Some(Phase::Queued) && self.must_wait(key, pool, endpoint) {
+                // The link it waited for drains, and what went before it is still there.
+                if let Some(x) = self.exchanges.get_mut(key) {
+                    x.phase = Phase::Quiet;
+                }
+            } else if self.phase(key) == Some(Phase::Queued) {
                 match self.link_for(now, key, pool, endpoint) {
                     Err(NoLink::Full) => return,
                     Ok(link) => {

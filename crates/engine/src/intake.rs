@@ -391,7 +391,7 @@ impl<C: Codec> Engine<C> {
         let Some(s) = self.sessions.get_mut(id.0) else {
             return;
         };
-        s.closing = true;
+        (s.closing, s.gone) = (true, true);
         s.out.clear();
         let open: Vec<_> = s.open.iter().copied().collect();
         for key in open {

@@ -47,6 +47,8 @@ pub(crate) struct Session<C: Codec> {
     pub(crate) parting: bool,
     /// Closed as soon as nothing is in flight (drain).
     pub(crate) leaving: bool,
+    /// It is being removed: nothing is written to it any more.
+    pub(crate) gone: bool,
     /// The driver was told to stop reading.
     pub(crate) paused: bool,
     /// Already in the list of sessions to look at.
@@ -109,6 +111,7 @@ impl<C: Codec> Session<C> {
             closing: false,
             parting: false,
             leaving: false,
+            gone: false,
             paused: false,
             woken: false,
             active: now,

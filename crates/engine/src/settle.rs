@@ -325,7 +325,8 @@ impl<C: Codec> Engine<C> {
             s.closing = true;
             self.stats.session_ended(end);
         }
-        if slow && !s.closing {
+        if slow && !s.gone {
+            // Also if it is to be closed anyway: later replies would take this one's place.
             return self.cut_off(now, id);
         }
         if ordered {

@@ -32,6 +32,7 @@ pub mod build;
 mod compile;
 mod explain;
 mod hosted;
+mod inspect;
 mod metrics;
 mod outlets;
 mod process;
@@ -55,6 +56,9 @@ pub use heptad_net as net;
 pub use heptad_redis as redis;
 pub use heptad_route as route;
 pub use hosted::{Host, HostError, Hosted, Streams};
+pub use inspect::{
+    Broken, Found, FrameFacts, InspectError, Inspected, Known, Piece, Sender, inspect,
+};
 pub use metrics::{CONTENT_TYPE, render};
 pub use process::Process;
 pub use registry::{Machines, Registry};

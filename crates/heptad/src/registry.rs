@@ -9,6 +9,8 @@ use heptad_core::{Codec, Filter, Options, OptionsError};
 use heptad_engine::{Engine, Explained, Machine, Peer, Plan, explain_frames};
 use heptad_filters::{AccessLog, Authorize, InjectFault, LimitConcurrency, LimitRate, Trace};
 
+use crate::inspect::{Inspected, Piece, walk};
+
 /// Builds one worker's engine from its listener's plan and a seed.
 pub type Machines = Arc<dyn Fn(Arc<Plan>, u64) -> Box<dyn Machine> + Send + Sync>;
 
@@ -115,6 +117,8 @@ pub(crate) trait AnyCodec: fmt::Debug + Send + Sync {
         peer: Peer,
         bytes: &[u8],
     ) -> Result<Vec<Explained>, Problem>;
+    /// Captured bytes of a connection, taken apart.
+    fn inspect(&self, options: Option<&Node>, pieces: &[Piece]) -> Result<Vec<Inspected>, Problem>;
 }
 
 struct Of<C>(PhantomData<fn() -> C>);
@@ -146,6 +150,12 @@ impl<C: Codec> AnyCodec for Of<C> {
         let codec =
             C::new(&options::<C::Options>(node)?).map_err(|error| complaint(node, &error))?;
         Ok(explain_frames(&codec, plan, peer, bytes))
+    }
+
+    fn inspect(&self, node: Option<&Node>, pieces: &[Piece]) -> Result<Vec<Inspected>, Problem> {
+        let codec =
+            C::new(&options::<C::Options>(node)?).map_err(|error| complaint(node, &error))?;
+        Ok(walk(&codec, pieces))
     }
 }
 

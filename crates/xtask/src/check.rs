@@ -13,6 +13,7 @@ const CHECKS: &[Check] = &[
     ("doc", &["doc", "--quiet", "--workspace", "--no-deps"], &[("RUSTDOCFLAGS", "-D warnings")]),
     ("redis-commands", &["xtask", "redis-commands", "--check"], &[]),
     ("fuzz", &["xtask", "fuzz", "--seconds", "5"], &[]),
+    ("sim", &["xtask", "sim", "--seeds", crate::sim::SEEDS], &[]),
 ];
 
 /// Runs all checks and prints one line each, with the output of those that failed.

@@ -12,10 +12,12 @@ mod bench;
 mod check;
 mod fuzz;
 mod paths;
+mod planted;
 mod real;
 mod redis_commands;
 mod rig;
 mod setup;
+mod sim;
 mod tally;
 mod test;
 
@@ -40,6 +42,11 @@ cargo xtask COMMAND
       --merge                adds what was grown by running to the corpora
   redis-commands [--check]   generate the Redis command table, or check that it is up to date
   bench [OPTIONS]            what a request costs, beside HAProxy, Envoy and twemproxy: see bench --help
+  sim [OPTIONS]              random worlds in the simulator
+      --seeds N              the seeds 0 to N-1; 3000 unless told
+      --seed S               one of them, with every event
+      --hours H              new ones for so long, with a line each minute
+  planted                    plant known bugs into a copy of the engine: the simulator finds each
   suite NAME                 one real-input suite with its whole output (set-up must have run)
 ";
 
@@ -60,6 +67,8 @@ fn main() -> ExitCode {
         "bench-backend" => bench::backend(rest),
         "bench-loud" => bench::loud(rest),
         "suite" => real::suite(rest),
+        "sim" => sim::run(rest),
+        "planted" => planted::run(),
         "help" | "--help" | "-h" => {
             print!("{HELP}");
             Ok(true)

@@ -165,6 +165,22 @@ impl Codec for AwesomeRpc {
         Ok(None)
     }
 
+    fn headers(
+        &self,
+        (): &(),
+        meta: &Meta,
+        frame: &[u8],
+        each: &mut dyn FnMut(&[u8], &[u8]),
+    ) -> Result<(), Unknown> {
+        if has_headers(meta.kind) {
+            let mut pairs = frame.get(pairs(meta)).ok_or(Unknown)?;
+            while let Some((name, value)) = take_pair(&mut pairs) {
+                each(name, value);
+            }
+        }
+        Ok(())
+    }
+
     fn code_name<'a>(&'a self, meta: &Meta, _: &'a [u8]) -> Option<&'a str> {
         match (meta.kind, meta.code as usize) {
             (Kind::Reply | Kind::Reset, code @ 1..) => {

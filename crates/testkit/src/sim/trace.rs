@@ -24,6 +24,9 @@ impl Default for Trace {
 
 impl Trace {
     pub(crate) fn note(&mut self, now: Time, line: fmt::Arguments<'_>) {
+        if self.kept == 0 {
+            return;
+        }
         let line = format!("{:>14.3} ms  {line}", now.as_nanos() as f64 / 1e6);
         for byte in line.bytes() {
             self.digest = (self.digest ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
@@ -39,7 +42,15 @@ impl Trace {
         self.digest
     }
 
+    /// Keeps so many lines from now on. With none there is no digest either.
+    pub(crate) fn keep(&mut self, lines: usize) {
+        self.kept = lines;
+    }
+
     pub(crate) fn print(&self, seed: u64) {
+        if self.kept == 0 {
+            return;
+        }
         eprintln!("--- the last {} events; replay with SIM_SEED={seed}", self.lines.len());
         for line in &self.lines {
             eprintln!("{line}");

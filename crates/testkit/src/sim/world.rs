@@ -91,6 +91,8 @@ pub struct Sim {
     /// The engine is checked after every so many steps.
     check_every: u64,
     steps: u64,
+    /// Most bytes that waited to be written to a session, and to a link.
+    longest: [usize; 2],
 }
 
 impl fmt::Debug for Sim {
@@ -128,6 +130,7 @@ impl Sim {
             trace: Trace::default(),
             check_every: 1,
             steps: 0,
+            longest: [0; 2],
         }
     }
 
@@ -642,6 +645,8 @@ impl Sim {
             self.told.remove(&id);
             return;
         };
+        let longest = &mut self.longest[usize::from(matches!(id, ConnId::Link(_)))];
+        *longest = chain.len().max(*longest);
         let room = w.down.room(&w.profile);
         let n = room.min(chain.len()).min(w.profile.short);
         if n == 0 {

@@ -26,6 +26,15 @@ impl Sim {
         }
     }
 
+    /// Ends every link to an endpoint from its side, after what it said.
+    pub fn end_links(&mut self, address: &str, how: End) {
+        for at in 0..self.wires.len() {
+            if self.wire(at).is_some_and(|w| w.address.as_deref() == Some(address)) {
+                self.ask_script(at, |_, io| io.end(how));
+            }
+        }
+    }
+
     /// Stops or resumes the reading of every link to an endpoint by its script.
     pub fn stall_links(&mut self, address: &str, stalled: bool) {
         for at in 0..self.wires.len() {

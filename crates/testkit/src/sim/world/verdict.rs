@@ -44,6 +44,28 @@ impl Sim {
         }
     }
 
+    /// Most bytes that ever waited to be written to one session, and to one link, as seen when they
+    /// could be written.
+    pub fn longest_out(&self) -> (usize, usize) {
+        (self.longest[0], self.longest[1])
+    }
+
+    /// Keeps the last `lines` events from now on; all of them for `usize::MAX`. With 0 a run is
+    /// quicker, and has no digest.
+    pub fn keep_trace(&mut self, lines: usize) {
+        self.trace.keep(lines);
+    }
+
+    /// Adds a line of the caller's own to the events.
+    pub fn note(&mut self, text: &str) {
+        self.trace.note(self.now, format_args!("{text}"));
+    }
+
+    /// Prints the events that were kept.
+    pub fn print_trace(&self) {
+        self.trace.print(self.seed);
+    }
+
     /// How many requests ended so.
     pub fn ended(&self, outcome: Outcome, reason: Reason) -> u64 {
         let counts = self.machine.stats().series.iter().flat_map(|s| &s.counts);

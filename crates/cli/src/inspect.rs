@@ -1,0 +1,121 @@
+//! `heptad inspect`: captured bytes in, frames out. Here are files and formats; what the bytes mean
+//! [`heptad::inspect`] says.
+
+mod pcap;
+mod tcp;
+
+use std::{io::Write as _, path::Path, process::ExitCode};
+
+use heptad::{Found, Inspected, Piece, Registry, Sender};
+use serde_json::{Value, json};
+
+use crate::{
+    FAILED, WRONG,
+    args::Inspect,
+    bytes::{digits, read},
+    check, failed,
+};
+
+/// What was said on one connection.
+pub(crate) struct Talk {
+    /// The client's address and the server's, where they are known.
+    pub(crate) between: Option<(String, String)>,
+    pub(crate) pieces: Vec<Piece>,
+    /// Bytes that are missing, by whose they are, behind how many others.
+    pub(crate) gaps: Vec<(Sender, usize)>,
+}
+
+pub(crate) fn inspect(registry: &Registry, args: &Inspect) -> ExitCode {
+    let talks = match talks(args) {
+        Ok(talks) => talks,
+        Err(why) => return failed(why),
+    };
+    let (codec, options) = match &args.config {
+        None => (args.codec.clone().unwrap_or_default(), None),
+        Some(file) => {
+            let model = match check::load(registry, file) {
+                Ok(model) => model,
+                Err(unusable) => {
+                    unusable.show();
+                    return ExitCode::from(FAILED);
+                }
+            };
+            let name = args.listener.as_deref();
+            let fits = |name: &str, known: &str| name.is_empty() || name == known;
+            let found = model.listeners.iter().find(|l| fits(name.unwrap_or_default(), &l.name));
+            match found {
+                Some(found) => (found.codec.clone(), found.codec_options.clone()),
+                None => return failed("there is no such listener"),
+            }
+        }
+    };
+    let mut all = Vec::new();
+    for talk in &talks {
+        match heptad::inspect(registry, &codec, options.as_ref(), &talk.pieces) {
+            Ok(found) => all.push((talk, found)),
+            Err(error) => return failed(error),
+        }
+    }
+    let text = if args.json {
+        let all: Vec<_> = all.iter().map(|(talk, found)| to_json(talk, found)).collect();
+        serde_json::to_string_pretty(&json!({ "codec": codec, "connections": all }))
+            .unwrap_or_default()
+            + "\n"
+    } else {
+        all.iter().map(|(talk, found)| to_text(talk, found)).collect()
+    };
+    if let Err(error) = std::io::stdout().write_all(text.as_bytes()) {
+        return failed(error);
+    }
+    let sound = |one: &Inspected| matches!(one.found, Found::Frame(_) | Found::Skipped);
+    let whole = all.iter().all(|(talk, found)| talk.gaps.is_empty() && found.iter().all(sound));
+    let any = all.iter().any(|(_, found)| !found.is_empty());
+    if whole && any { ExitCode::SUCCESS } else { ExitCode::from(WRONG) }
+}
+
+/// What the files say.
+fn talks(args: &Inspect) -> Result<Vec<Talk>, String> {
+    let bytes = load(&args.file, args.hex)?;
+    if pcap::is_pcap(&bytes) && !args.hex {
+        return pcap::talks(&bytes, args.port);
+    }
+    let sender = if args.server { Sender::Server } else { Sender::Client };
+    let mut pieces = vec![Piece::new(sender, bytes)];
+    if let Some(replies) = &args.replies {
+        pieces.push(Piece::new(Sender::Server, load(replies, args.hex)?));
+    }
+    Ok(vec![Talk { between: None, pieces, gaps: Vec::new() }])
+}
+
+fn load(file: &Path, hex: bool) -> Result<Vec<u8>, String> {
+    let bytes = read(file).map_err(|error| format!("cannot read {}: {error}", file.display()))?;
+    if hex { digits(&bytes) } else { Ok(bytes) }
+}
+
+fn to_text(talk: &Talk, found: &[Inspected]) -> String {
+    let mut text = String::new();
+    if let Some((client, server)) = &talk.between {
+        text += &format!("connection of {client} to {server}\n");
+    }
+    for one in found {
+        text += &one.to_string();
+    }
+    for (sender, at) in &talk.gaps {
+        text += &format!("{:10}at {at}: the capture lacks bytes\n", sender.as_str());
+    }
+    if found.is_empty() {
+        text += "there is no frame in it\n";
+    }
+    text
+}
+
+fn to_json(talk: &Talk, found: &[Inspected]) -> Value {
+    let gaps: Vec<_> =
+        talk.gaps.iter().map(|(sender, at)| json!({ "side": sender.as_str(), "at": at })).collect();
+    json!({
+        "client": talk.between.as_ref().map(|(client, _)| client),
+        "server": talk.between.as_ref().map(|(_, server)| server),
+        "found": found.iter().map(Inspected::to_json).collect::<Vec<_>>(),
+        "gaps": gaps,
+    })
+}
