@@ -38,7 +38,10 @@ pub(crate) fn run(args: &[String]) -> Result<bool, String> {
     }
     match how {
         "--coverage" => return coverage::run(),
-        "--record" => seeds::record()?,
+        "--record" => {
+            crate::setup::run()?;
+            seeds::record()?;
+        }
         _ => {}
     }
     setup::fuzzer()?;

@@ -15,6 +15,7 @@ mod nutcracker;
 pub(crate) mod record;
 mod thrift;
 mod transcript;
+mod tutorial;
 
 use std::{
     io::Read,
@@ -185,6 +186,12 @@ pub(crate) const SUITES: &[Suite] = &[
     ),
     suite_of("metrics", 60, "promtool on /metrics after traffic", metrics::run),
     suite_of("demo", 120, "the demo judges itself, and notices broken rules", demo::run),
+    suite_of(
+        "tutorial",
+        3_600,
+        "docs/write-a-codec.md, block by block, in an empty folder",
+        tutorial::run,
+    ),
 ];
 
 /// The suite of a name.
