@@ -205,7 +205,7 @@ impl Codec for Redis {
         let frame = out.frame();
         match (tag.ask, edit.part, meta.kind) {
             (Ask::Scan, Some(part), Kind::Reply) if part.of > 1 => {
-                let Some((cursor, at)) = replies::cursor(meta) else {
+                let Some((cursor, at)) = replies::cursor(meta, frame) else {
                     out.keep_all();
                     return Ok(());
                 };

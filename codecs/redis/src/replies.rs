@@ -133,28 +133,27 @@ fn finish(link: &mut Link, ask: Ask, end: usize, outcome: Outcome, buf: &[u8]) -
     Step::Frame(meta, ())
 }
 
-/// Remembers the cursor of a `SCAN`'s reply: where it stands in `key`, its value in `service`.
+/// Remembers where the cursor of a `SCAN`'s reply stands, with its bulk's head, in `key`.
 fn note_cursor(meta: &mut Meta, buf: &[u8]) {
     let frame = buf.get(..meta.len as usize).unwrap_or_default();
     let Some(cursor) = Elements::of(frame).and_then(|mut e| e.next()) else {
         return;
     };
-    let Some(digits) = text(cursor) else { return };
-    let Some(n) = std::str::from_utf8(digits).ok().and_then(|t| t.parse::<u64>().ok()) else {
-        return;
-    };
     // The element is the first in the frame: behind the array's head.
     let head = frame.iter().position(|b| *b == b'\n').map_or(0, |at| at + 1);
-    meta.key = Span::new(head, cursor.len());
-    meta.service = Span::new((n >> 32) as usize, (n & u64::from(u32::MAX)) as usize);
+    if number(cursor).is_some() {
+        meta.key = Span::new(head, cursor.len());
+    }
 }
 
-/// The cursor that `note_cursor` remembered, and where it stands, with its bulk's head.
-pub(crate) fn cursor(meta: &Meta) -> Option<(u64, std::ops::Range<usize>)> {
-    meta.key.is_present().then(|| {
-        let n = u64::from(meta.service.at) << 32 | u64::from(meta.service.len);
-        (n, meta.key.range())
-    })
+/// The cursor whose place `note_cursor` remembered, and that place.
+pub(crate) fn cursor(meta: &Meta, frame: &[u8]) -> Option<(u64, std::ops::Range<usize>)> {
+    Some((number(meta.key.of(frame)?)?, meta.key.range()))
+}
+
+/// The number that a string is.
+fn number(value: &[u8]) -> Option<u64> {
+    std::str::from_utf8(text(value)?).ok()?.parse().ok()
 }
 
 /// How a reply ended.

@@ -103,3 +103,12 @@ fn hostile_requests() {
         .hostile(&[b'a'; 128 << 10], Outcome::TooLarge)
         .assert();
 }
+
+/// The cursor of a reply was once kept in a span, as which it pointed anywhere.
+#[test]
+fn cursors() {
+    let asked = commands(&[&["SCAN", "0"], &["SCAN", "17"], &["SCAN", "5"]]);
+    let replies = b"*2\r\n$7\r\n1048576\r\n*1\r\n$1\r\nk\r\n*2\r\n$1\r\n0\r\n*0\r\n\
+        *1\r\n$3\r\n153\r\n";
+    suite().requests(&asked, 3).replies(&asked, replies, 3).assert();
+}

@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod config;
+mod convert;
 mod differential;
 mod ops;
 mod suites;
@@ -33,6 +34,7 @@ pub const TARGETS: &[Target] = &[
     target("thrift_decode", "thrift", suites::thrift_decode),
     target("thrift_chunks", "thrift", suites::thrift_chunks),
     target("thrift_rewrite", "thrift", suites::thrift_rewrite),
+    target("thrift_convert", "thrift", convert::run),
     target("thrift_differential", "thrift", differential::thrift),
     target("dubbo_decode", "dubbo", suites::dubbo_decode),
     target("dubbo_chunks", "dubbo", suites::dubbo_chunks),

@@ -54,7 +54,9 @@ fn thrift() -> Conformance<Thrift> {
 
 /// Rules may ask what stands at a frame's end.
 fn dubbo() -> Conformance<Dubbo> {
-    Conformance::new(codec()).whole_frames().headers(&["user"])
+    Conformance::new(codec())
+        .whole_frames()
+        .headers(&["user", "path", "group", "version", "timeout"])
 }
 
 fn awesomerpc() -> Conformance<AwesomeRpc> {

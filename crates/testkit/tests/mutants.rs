@@ -3,8 +3,9 @@
 
 use awesomerpc::{AwesomeRpc, wire::Message};
 use heptad_core::{
-    Answer, Asked, Codec, Ctx, Fault, Flavour, Found, Greet, HeaderEdit, Kind, Meta, NoOptions,
-    OptionsError, Outcome, Question, Reason, Rewrite, Side, Span, Splice, Step, Traits,
+    Answer, Asked, Codec, Ctx, FanOut, Fault, Flavour, Found, Greet, HeaderEdit, Kind, Meta,
+    NoOptions, OptionsError, Outcome, PartReply, Question, Reason, Rewrite, Side, Span, Splice,
+    Step, Traits,
 };
 use heptad_testkit::conformance::{Conformance, Rule};
 
@@ -82,6 +83,8 @@ enum Bug {
     GreetsInGarbage,
     /// Waits for an answer to nothing.
     GreetsNobody,
+    /// Makes a success of what two endpoints failed to do.
+    JoinsToOk,
 }
 
 impl Mutant {
@@ -129,6 +132,7 @@ impl Mutant {
                         meta.aux = *calls >> 16;
                     }
                     Bug::RemembersErrors => meta.aux = u32::from(*calls == u32::MAX),
+                    Bug::JoinsToOk if meta.kind == Kind::Request => meta.fan_out = FanOut::All,
                     Bug::RepliesFromClients if meta.kind == Kind::Oneway => {
                         meta.kind = Kind::Reply;
                     }
@@ -337,6 +341,17 @@ impl Codec for Mutant {
         Ok(Greet::Ready)
     }
 
+    fn join(
+        &self,
+        _: &mut u32,
+        to: &Question<'_, ()>,
+        _: &[PartReply<'_>],
+        out: &mut Vec<u8>,
+    ) -> Result<Outcome, Fault> {
+        self.inner.answer(&mut (), to, &Answer::Direct { text: "ok" }, out)?;
+        Ok(Outcome::Ok)
+    }
+
     fn ping(&self, _: &mut u32, id: u64, out: &mut Vec<u8>) -> bool {
         if self.is(Bug::PingIsGarbage) {
             out.extend_from_slice(b"ping");
@@ -489,6 +504,7 @@ fn each_mistake_breaks_its_rule() {
         (Bug::RemembersErrors, Rule::Refused),
         (Bug::GreetsInGarbage, Rule::Greet),
         (Bug::GreetsNobody, Rule::Greet),
+        (Bug::JoinsToOk, Rule::Parts),
     ];
     let wrong: Vec<String> = table
         .iter()

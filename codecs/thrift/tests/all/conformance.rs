@@ -82,3 +82,15 @@ fn hostile_requests() {
         .hostile(&[call, reply].concat(), Outcome::BadRequest)
         .assert();
 }
+
+#[test]
+fn compressed_messages_keep_the_contract() {
+    let zlib = |header: &Header, seq, kind| {
+        let value = if kind == CALL { args() } else { result("five stars") };
+        header.frame(P::Compact, &message(P::Compact, kind, "list", seq, &value))
+    };
+    let header = Header { transforms: vec![1], ..Header::new(9).pairs(&[("user", "jason")]) };
+    let (asked, back) = (zlib(&header, 7, CALL), zlib(&header, 7, REPLY));
+    let suite = Conformance::new(codec()).rounds(60).recodes().whole_frames();
+    suite.requests(&asked, 1).replies(&asked, &back, 1).assert();
+}

@@ -56,7 +56,7 @@ pub(super) fn some<C: Codec>(
         .filter(|o| !matches!(o, Outcome::Ok | Outcome::AppError))
         .collect();
     // Each is answered on a connection that has read all before it.
-    for event in whole.events.iter().take(super::fuzz::FRAMES) {
+    for (number, event) in super::fuzz::spread(&whole.events).enumerate() {
         let Event::Frame { at, meta, tag, .. } = *event else {
             continue;
         };
@@ -67,15 +67,18 @@ pub(super) fn some<C: Codec>(
         if meta.kind == Kind::Ping {
             asked.pong()?;
         } else if sample.from == From::Client && awaits_reply(meta.kind) {
-            let outcome = errors[usize::from(choice >> 3) % errors.len()];
-            let reason = Reason::ALL[usize::from(choice >> 3) % Reason::ALL.len()];
-            let text = &texts()[usize::from(choice >> 6)];
+            let choice = usize::from(choice >> 3) + number;
+            let outcome = errors[choice % errors.len()];
+            let reason = Reason::ALL[choice % Reason::ALL.len()];
+            let texts = texts();
+            let text = &texts[choice % texts.len()];
             let answer = Answer::Error { outcome, reason, text };
             let out = asked.answer(Rule::Answer, &answer)?.unwrap_or_default();
             if !(meta.quiet && out.is_empty()) {
                 one_reply(set, asked.client()?, Rule::Answer, (&meta, tag), &out)
                     .map_err(|failure| failure.within(format!("{answer:?}")))?;
             }
+            asked.direct()?;
             asked.abandon()?;
         }
     }

@@ -72,6 +72,8 @@ pub enum Rule {
     Refused,
     /// Greetings.
     Greet,
+    /// Fan-out.
+    Parts,
 }
 
 impl Rule {
@@ -150,6 +152,10 @@ impl Rule {
                 "attributes are the same whenever they are asked, and whatever `want` says",
             ),
             Self::Refused => ("refused", "a request that is refused has changed nothing"),
+            Self::Parts => (
+                "parts",
+                "a part of a request is one request with the chosen keys, and its replies join to one",
+            ),
             Self::Greet => (
                 "greet",
                 "`greet` writes whole frames that a server understands, and comes to an end",

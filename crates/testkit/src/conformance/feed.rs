@@ -74,6 +74,8 @@ pub(super) struct Peer<'c, C: Codec> {
     pub(super) from: From,
     /// There is no head within a frame.
     pub(super) whole_frames: bool,
+    /// Headers that may be asked for.
+    pub(super) names: &'c [String],
     pub(super) conn: C::Conn,
     pub(super) asked: Outstanding<C::Tag>,
     /// Counts the calls of the decoder.
@@ -314,7 +316,10 @@ impl<C: Codec> Peer<'_, C> {
         })?;
         let mut scratch = Vec::new();
         guard("header, arg, timeout or keep", || {
-            let _ = codec.header(conn, meta, frame, "x-heptad-check", &mut scratch);
+            for name in self.names.iter().map(String::as_str).chain(["x-heptad-check"]) {
+                scratch.clear();
+                let _ = codec.header(conn, meta, frame, name, &mut scratch);
+            }
             for number in [0, 1, u16::MAX] {
                 scratch.clear();
                 let _ = codec.arg(conn, meta, frame, number, &mut scratch);

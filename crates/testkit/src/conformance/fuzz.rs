@@ -16,7 +16,7 @@ use heptad_core::{Codec, Ctx, Want};
 use super::{
     Conformance, Failure, From, Rule, Sample, answers,
     chunks::{equal, random_cuts},
-    garbage, linear, rewrite,
+    garbage, greet, linear, parts, rewrite,
 };
 
 /// Bits of an input's first byte.
@@ -34,7 +34,12 @@ const LONGEST: usize = 16 << 10;
 
 /// Frames of an input that are answered and rewritten: each is tried on a connection that has read
 /// all that came before it.
-pub(super) const FRAMES: usize = 8;
+const FRAMES: usize = 16;
+
+/// So many of the frames, from the first to the last.
+pub(super) fn spread<T>(all: &[T]) -> impl Iterator<Item = &T> {
+    all.iter().step_by(all.len().div_ceil(FRAMES).max(1))
+}
 
 /// What a fuzz target does with an input.
 pub type Target<C> = fn(&Conformance<C>, &[u8]);
@@ -58,7 +63,9 @@ pub fn decode<C: Codec>(set: &Conformance<C>, data: &[u8]) {
         if input.sample.from == From::Client {
             garbage::refused(set, input.cx, &input.sample.bytes, &whole)?;
         }
-        answers::some(set, input.cx, &input.sample, &whole, input.control)
+        answers::some(set, input.cx, &input.sample, &whole, input.control)?;
+        answers::connection(set, input.cx)?;
+        greet::check(set, input.cx)
     });
 }
 
@@ -89,7 +96,10 @@ pub fn rewrite<C: Codec>(set: &Conformance<C>, data: &[u8]) {
         let cx = set.cx.want(cx.want);
         let whole = set.peer(cx, &sample)?.feed_whole(&sample.bytes)?;
         rewrite::ids(set, cx, &sample, &sample.bytes, &whole, rewrite::Demand::Gentle)?;
-        if set.headers.is_some() { rewrite::one_header(set, cx, &sample, &whole) } else { Ok(()) }
+        if set.headers.is_some() {
+            rewrite::one_header(set, cx, &sample, &whole)?;
+        }
+        parts::check(set, cx, &sample, &whole)
     });
 }
 

@@ -28,6 +28,7 @@ mod greet;
 mod hostile;
 mod linear;
 mod macros;
+mod parts;
 mod rewrite;
 mod state;
 
@@ -325,7 +326,7 @@ impl<C: Codec> Conformance<C> {
         match group {
             Group::Frames => &[chunks::check, hostile::parts],
             Group::Garbage => &[garbage::check, linear::check],
-            Group::Rewrite => &[rewrite::check],
+            Group::Rewrite => &[rewrite::check, parts::check],
             Group::Answers => &[answers::check],
             Group::State => &[state::check],
         }
@@ -375,6 +376,7 @@ impl<C: Codec> Conformance<C> {
             cx,
             from,
             whole_frames: self.whole_frames,
+            names: self.headers.as_deref().unwrap_or_default(),
             conn: match from {
                 From::Client => (self.session)(&self.codec),
                 From::Server => (self.link)(&self.codec),

@@ -43,8 +43,12 @@ pub(super) fn ids<C: Codec>(
     whole: &Trace<C::Tag>,
     demand: Demand,
 ) -> Result<(), Failure> {
-    let most = if demand == Demand::Gentle { super::fuzz::FRAMES } else { usize::MAX };
-    for (place, meta, tag) in frames(whole).take(most) {
+    let all: Vec<_> = frames(whole).collect();
+    let all: Vec<_> = match demand {
+        Demand::Gentle => super::fuzz::spread(&all).copied().collect(),
+        Demand::Full => all,
+    };
+    for (place, meta, tag) in all {
         if place + meta.len as usize > whole.end
             || matches!(meta.kind, Kind::Ping | Kind::Pong | Kind::GoAway)
         {
@@ -78,7 +82,7 @@ pub(super) fn ids<C: Codec>(
     Ok(())
 }
 
-fn frames<T: Copy>(trace: &Trace<T>) -> impl Iterator<Item = (usize, Meta, T)> {
+pub(super) fn frames<T: Copy>(trace: &Trace<T>) -> impl Iterator<Item = (usize, Meta, T)> {
     trace.events.iter().filter_map(|event| match *event {
         Event::Frame { at, meta, tag, .. } => Some((at, meta, tag)),
         _ => None,
@@ -136,7 +140,8 @@ pub(super) fn one_header<C: Codec>(
     whole: &Trace<C::Tag>,
 ) -> Result<(), Failure> {
     let edits = [HeaderEdit::Set { name: NEW.into(), value: "one".into() }];
-    for (place, meta, tag) in frames(whole).take(super::fuzz::FRAMES) {
+    let all: Vec<_> = frames(whole).collect();
+    for &(place, meta, tag) in super::fuzz::spread(&all) {
         let request = matches!(meta.kind, Kind::Request | Kind::Oneway | Kind::Open);
         if !request || place + meta.len as usize > whole.end {
             continue;

@@ -10,6 +10,7 @@ use super::{
     Conformance, Event, Failure, From, Peer, Rule, Sample, Trace,
     chunks::equal,
     feed::{Broken, guard},
+    rewrite::frames,
 };
 
 pub(super) fn check<C: Codec>(
@@ -209,13 +210,6 @@ impl<'a, C: Codec> Case<'a, C> {
         }
         Ok(())
     }
-}
-
-fn frames<T: Copy>(trace: &Trace<T>) -> impl Iterator<Item = (usize, Meta, T)> {
-    trace.events.iter().filter_map(|event| match *event {
-        Event::Frame { at, meta, tag, .. } => Some((at, meta, tag)),
-        _ => None,
-    })
 }
 
 /// How a frame of this session would be written to a link.

@@ -38,7 +38,10 @@ pub(crate) fn run(args: &[String]) -> Result<bool, String> {
     }
     match how {
         "--coverage" => return coverage::run(),
-        "--record" => seeds::record()?,
+        "--record" => {
+            crate::setup::run()?;
+            seeds::record()?;
+        }
         _ => {}
     }
     setup::fuzzer()?;
@@ -107,13 +110,10 @@ impl Table {
             executions / elapsed
         );
         if found > 0 {
-            let lines: Vec<&str> = log.lines().filter(|line| !line.starts_with('#')).collect();
-            let from = lines.len().saturating_sub(40);
-            println!(
-                "{}\n  see {}",
-                lines.get(from..).unwrap_or_default().join("\n"),
-                findings.display()
-            );
+            let lines = log.lines().skip_while(|line| !line.contains("panicked at"));
+            let said: Vec<&str> =
+                lines.take_while(|line| !line.starts_with("stack backtrace")).take(30).collect();
+            println!("{}\n  see {}", said.join("\n"), findings.display());
         }
         Ok(())
     }

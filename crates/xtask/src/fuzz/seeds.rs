@@ -15,8 +15,10 @@ use crate::{
 
 /// Longest input that is kept.
 const LONGEST: usize = 3 << 10;
+/// How much of a conversation is put into one input.
+const TOGETHER: usize = 2 << 10;
 /// Most files of a corpus.
-const MOST: usize = 90;
+const MOST: usize = 120;
 /// The first byte of an input, see `testkit::fuzz`.
 const SERVER: u8 = 1;
 const WANT: u8 = 2;
@@ -36,6 +38,8 @@ pub(super) fn record() -> Result<(), String> {
             inputs.extend(inputs_of(conversation));
             programs.insert(program(*codec, conversation));
         }
+        let by_hand = BY_HAND.iter().filter(|(codec, _)| codec == name);
+        inputs.extend(by_hand.map(|(_, input)| input.to_vec()));
         write(name, &inputs)?;
     }
     let ours = std::process::Command::new("cargo")
@@ -55,25 +59,47 @@ pub(super) fn record() -> Result<(), String> {
     write("config", &texts)
 }
 
-/// What each side said, for the targets that read one side.
+/// What each side said, for the targets that read one side: as many bursts in an input as fit, so
+/// that few inputs say much.
 fn inputs_of(conversation: &Conversation) -> Vec<Vec<u8>> {
     let mut all = Vec::new();
-    let mut asked: &[u8] = &[];
-    for (number, said) in conversation.iter().enumerate() {
-        let want = if number % 2 == 0 { 0 } else { WANT };
-        if said.by_server {
-            if let Ok(len) = u16::try_from(asked.len()) {
-                let head = [&[SERVER | want][..], &len.to_be_bytes(), asked].concat();
-                all.push([&head[..], &said.bytes].concat());
-            }
-        } else {
-            asked = &said.bytes;
-            all.push([&[want][..], &said.bytes].concat());
+    let (mut asked, mut said) = (Vec::new(), Vec::new());
+    let mut flush = |asked: &mut Vec<u8>, said: &mut Vec<u8>| {
+        let want = if all.len() % 4 < 2 { 0 } else { WANT };
+        // The rest of the first byte varies what the targets do.
+        let vary = (all.len() as u8) << 3;
+        if !asked.is_empty() {
+            all.push([&[want | vary][..], asked].concat());
         }
+        if let (Ok(len), false) = (u16::try_from(asked.len()), said.is_empty()) {
+            let head = [&[SERVER | want | vary][..], &len.to_be_bytes(), asked].concat();
+            all.push([&head[..], said].concat());
+        }
+        asked.clear();
+        said.clear();
+    };
+    for burst in conversation {
+        let so_far = asked.len() + said.len();
+        if !burst.by_server && so_far > 0 && so_far + burst.bytes.len() > TOGETHER {
+            flush(&mut asked, &mut said);
+        }
+        (if burst.by_server { &mut said } else { &mut asked }).extend_from_slice(&burst.bytes);
     }
+    flush(&mut asked, &mut said);
     all.retain(|input| input.len() <= LONGEST);
     all
 }
+
+/// What no client library sends, and people and other clients do.
+const BY_HAND: &[(&str, &[u8])] = &[
+    ("redis", b"\x00PING\r\nset key \"a \\x41\\n\\\"value\" 'it''s'\r\n\r\nGET key\nMGET a b\r\nset 'a\\'b' c\r\n"),
+    ("redis", b"\x02get \"unclosed\r\n"),
+    ("redis", b"\x08\r\n\r\nCONFIG GET *\r\nmset a 1 b 2 c 3\r\ndel a b c\r\nscan 17\r\ndbsize\r\nkeys *\r\nflushall\r\n"),
+    ("redis", b"\x00*-1\r\n*0\r\n*2\r\n$-1\r\n"),
+    ("redis", b"\x00*3\r\n$4\r\nMGET\r\n$1\r\na\r\n:1\r\n"),
+    ("redis", b"\x01\0\0+OK\r\n$?\r\n;4\r\nabcd\r\n;0\r\n|1\r\n+a\r\n:1\r\n:2\r\n!5\r\nERR x\r\n(123\r\n=7\r\ntxt:abc\r\n"),
+    ("thrift", b"\x02\0\0\0\x3a\x0f\xff\0\0\0\0\0\x09\0\x06\x02\0\x01\x02\x04user\x05jason\x05trace\x02ab\x02\x01\x04zone\x01a\0\x82\x21\x01\x04list\x18\x03abc\0"),
+];
 
 /// A client that says the same to a router, as a program of `engine_ops`.
 fn program(codec: u8, conversation: &Conversation) -> Vec<u8> {
@@ -116,6 +142,7 @@ fn yaml(folder: &Path, texts: &mut BTreeSet<Vec<u8>>) -> Result<(), String> {
 
 fn write(name: &str, inputs: &BTreeSet<Vec<u8>>) -> Result<(), String> {
     let folder = scratch("recorded").join(name);
+    let _ = fs::remove_dir_all(&folder);
     make(&folder)?;
     println!("fuzz: {} inputs for {name}", inputs.len());
     for (number, input) in inputs.iter().enumerate() {

@@ -17,6 +17,7 @@ mod nutcracker;
 pub(crate) mod record;
 mod thrift;
 mod transcript;
+mod tutorial;
 
 use std::{
     io::Read,
@@ -189,6 +190,12 @@ pub(crate) const SUITES: &[Suite] = &[
     suite_of("metrics", 60, "promtool on /metrics after traffic", metrics::run),
     suite_of("bench", 120, "two tiny cases of the bench: right replies, all figures", bench::run),
     suite_of("demo", 120, "the demo judges itself, and notices broken rules", demo::run),
+    suite_of(
+        "tutorial",
+        3_600,
+        "docs/write-a-codec.md, block by block, in an empty folder",
+        tutorial::run,
+    ),
 ];
 
 /// The suite of a name.
