@@ -174,12 +174,14 @@ impl<C: Codec> Engine<C> {
             let Some(&key) = e.waiting.front() else {
                 return;
             };
-            if self.phase(key) == Some(Phase::Queued) && self.must_wait(key, pool, endpoint) {
+            let queued = self.phase(key) == Some(Phase::Queued);
+            let way = if queued { self.way(key, pool, endpoint) } else { None };
+            if way.is_some_and(|way| self.must_wait(key, pool, endpoint, way)) {
                 // The link it waited for drains, and what went before it is still there.
                 if let Some(x) = self.exchanges.get_mut(key) {
                     x.phase = Phase::Quiet;
                 }
-            } else if self.phase(key) == Some(Phase::Queued) {
+            } else if queued {
                 match self.link_for(now, key, pool, endpoint) {
                     Err(NoLink::Full) => return,
                     Ok(link) => {
