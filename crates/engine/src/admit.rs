@@ -3,8 +3,8 @@
 
 use bytes::Bytes;
 use heptad_core::{
-    Accepted, Answer, Attr, Attributes, Codec, Kind, Lane, Meta, Outcome, Question, Reason,
-    Refusal, Time, Value, Verdict,
+    Accepted, Answer, Attr, Attributes, Codec, FilterWorker, Kind, Lane, Meta, Outcome, Question,
+    Reason, Refusal, Request, Time, Value, Verdict,
 };
 
 use crate::{
@@ -108,6 +108,7 @@ impl<C: Codec> Engine<C> {
             names.service.ok().flatten().unwrap_or_default(),
             names.method.ok().flatten().unwrap_or_default(),
         );
+        let mut unknown = 0;
         let mut view = View {
             codec: &self.codec,
             id,
@@ -119,12 +120,13 @@ impl<C: Codec> Engine<C> {
             names,
             place: None,
             scratch: &mut self.scratch,
-            unknown: &mut self.stats.unknown_attributes,
+            unknown: &mut unknown,
             edits: &mut x.edits,
         };
         let found = self.plan.table.find(&mut self.find, &mut view);
         let route = found.and_then(|at| self.plan.routes.get(at));
         let Some(route) = route else {
+            self.stats.unknown_attributes += unknown;
             x.series = self.no_route;
             self.count_in(key);
             if meta.kind == Kind::Login {
@@ -216,8 +218,21 @@ impl<C: Codec> Engine<C> {
             }
         }
         x.direct = direct;
-        self.count_in(key);
-        if self.filter(now, key, 0, frame) {
+        if let Some(series) = self.stats.series.get_mut(x.series as usize) {
+            series.in_flight += 1;
+            view.place = Some((&series.route, &series.cluster));
+        }
+        let mut verdict = Verdict::Pass;
+        if let Some(chain) = self.chains.get_mut(x.chain as usize)
+            && !chain.workers.is_empty()
+        {
+            x.scratch.clear();
+            x.scratch.resize(chain.workers.len(), 0);
+            verdict = ask(&mut chain.workers, &mut x.scratch, &mut x.filtered, now, &mut view);
+        }
+        let at = x.filtered.wrapping_sub(1);
+        self.stats.unknown_attributes += unknown;
+        if self.obey(now, key, at, verdict, frame) {
             self.proceed(now, key, frame, shared);
         }
         key
@@ -303,19 +318,10 @@ impl<C: Codec> Engine<C> {
             unknown: unknown_attributes,
             edits: &mut x.edits,
         };
-        // Passing is by far the most frequent, and needs nothing of the engine.
         x.filtered = from;
-        let workers = workers.get_mut(from..).unwrap_or_default();
-        let scratch = x.scratch.get_mut(from..).unwrap_or_default();
-        for (worker, scratch) in workers.iter_mut().zip(scratch) {
-            x.filtered += 1;
-            let verdict = worker.request(now, &mut view, scratch);
-            if !matches!(verdict, Verdict::Pass) {
-                let at = x.filtered - 1;
-                return self.obey(now, key, at, verdict, frame);
-            }
-        }
-        true
+        let verdict = ask(workers, &mut x.scratch, &mut x.filtered, now, &mut view);
+        let at = x.filtered.wrapping_sub(1);
+        self.obey(now, key, at, verdict, frame)
     }
 
     /// Does what a filter decided; whether the next one is asked.
@@ -478,4 +484,25 @@ impl<C: Codec> Engine<C> {
     pub(crate) fn settle_end(&mut self, now: Time, key: Key, end: End) {
         self.settle_error(now, key, end, text(end.0, end.1));
     }
+}
+
+/// Asks filters from number `filtered` on, which counts those that were asked, until one does not
+/// pass the request. Passing is by far the most frequent, and needs nothing of the engine.
+fn ask(
+    workers: &mut [Box<dyn FilterWorker>],
+    scratch: &mut [u64],
+    filtered: &mut usize,
+    now: Time,
+    view: &mut dyn Request,
+) -> Verdict {
+    let workers = workers.get_mut(*filtered..).unwrap_or_default();
+    let scratch = scratch.get_mut(*filtered..).unwrap_or_default();
+    for (worker, scratch) in workers.iter_mut().zip(scratch) {
+        *filtered += 1;
+        match worker.request(now, view, scratch) {
+            Verdict::Pass => {}
+            verdict => return verdict,
+        }
+    }
+    Verdict::Pass
 }

@@ -113,7 +113,10 @@ impl Text {
         match self {
             Self::Present(wanted) => value.is_some() == *wanted,
             Self::Not(inner) => !inner.matches(value),
-            Self::Any(texts) => texts.iter().any(|t| t.matches(value)),
+            Self::Any(texts) => texts.iter().any(|t| match (t, value) {
+                (Self::Exact(text), Some(Value::Bytes(bytes))) => bytes == text.as_bytes(),
+                _ => t.matches(value),
+            }),
             Self::All(texts) => texts.iter().all(|t| t.matches(value)),
             _ => value.is_some_and(|value| self.holds(value)),
         }
