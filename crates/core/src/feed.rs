@@ -54,6 +54,8 @@ pub struct Feed {
     /// Words of each ring; a power of two.
     words: usize,
     rings: Mutex<Vec<Arc<Ring>>>,
+    /// The reader's copy of that list, empty between two readings.
+    spare: Mutex<Vec<Arc<Ring>>>,
     wake: OnceLock<Box<dyn Fn() + Send + Sync>>,
     failed: AtomicU64,
     /// What rings that are gone have counted.
@@ -80,6 +82,7 @@ impl Feed {
             render: Box::new(render),
             words: bytes.clamp(LEAST, MOST).next_power_of_two() / 8,
             rings: Mutex::default(),
+            spare: Mutex::default(),
             wake: OnceLock::new(),
             failed: AtomicU64::new(0),
             past: Default::default(),
@@ -121,7 +124,9 @@ impl Feed {
         // What the dropped handles have done happened before what is read now.
         fence(Ordering::Acquire);
         // A worker that begins meanwhile does not wait for whatever `each` does.
-        let rings = self.rings().clone();
+        let spare = || self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut rings = std::mem::take(&mut *spare());
+        rings.extend(self.rings().iter().cloned());
         let mut closed = false;
         for ring in &rings {
             let over = ring.closed.load(Ordering::Acquire);
@@ -142,6 +147,8 @@ impl Feed {
                 !gone
             });
         }
+        rings.clear();
+        *spare() = rings;
         !last
     }
 

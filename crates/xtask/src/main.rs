@@ -9,6 +9,7 @@
 )]
 
 mod check;
+mod counts;
 mod paths;
 mod real;
 mod redis_commands;
@@ -30,6 +31,7 @@ cargo xtask COMMAND
       --no-build             use target/release/heptad as it is
       --list                 list the suites
   check                      formatting, clippy, docs and generated files, one line each
+  counts [--bless]           what single steps cost in instructions: compare, or write the list anew
   redis-commands [--check]   generate the Redis command table, or check that it is up to date
   suite NAME                 one real-input suite with its whole output (set-up must have run)
 ";
@@ -44,6 +46,7 @@ fn main() -> ExitCode {
         "setup" => setup::run(),
         "test" => test::run(rest),
         "check" => check::run(),
+        "counts" => counts::run(rest),
         "redis-commands" => redis_commands::run(rest).map(|()| true),
         "suite" => real::suite(rest),
         "help" | "--help" | "-h" => {
