@@ -64,6 +64,8 @@ pub struct Feed {
     /// Bytes that each tray has room for.
     room: usize,
     trays: Mutex<Vec<Arc<Tray>>>,
+    /// The reader's copy of that list, empty between two readings.
+    spare: Mutex<Vec<Arc<Tray>>>,
     wake: OnceLock<Box<dyn Fn() + Send + Sync>>,
     failed: AtomicU64,
     /// What trays that are gone have counted.
@@ -90,6 +92,7 @@ impl Feed {
             render: Box::new(render),
             room: bytes.clamp(LEAST, MOST),
             trays: Mutex::default(),
+            spare: Mutex::default(),
             wake: OnceLock::new(),
             failed: AtomicU64::new(0),
             past: Default::default(),
@@ -131,7 +134,8 @@ impl Feed {
         // What the dropped handles have done happened before what is read now.
         fence(Ordering::Acquire);
         // A worker that begins meanwhile does not wait for whatever `each` does.
-        let trays = self.trays().clone();
+        let mut trays = std::mem::take(&mut *lock(&self.spare));
+        trays.extend(self.trays().iter().cloned());
         let mut closed = false;
         for tray in &trays {
             let over = tray.closed.load(Ordering::Acquire);
@@ -165,6 +169,8 @@ impl Feed {
                 !gone
             });
         }
+        trays.clear();
+        *lock(&self.spare) = trays;
         !last
     }
 

@@ -10,9 +10,13 @@ use crate::{
     arena::Key,
     calls::{Attempt, Role},
     exchange::Phase,
+    leftovers::LARGE,
     link::Usage,
     settle::recycle_frame,
 };
+
+/// By how much a frame may well grow when it is rewritten.
+const HEAD: usize = 64;
 
 impl<C: Codec> Engine<C> {
     /// Writes a request to the shared link of its session; false if that is not all there is to do.
@@ -63,7 +67,7 @@ impl<C: Codec> Engine<C> {
             Some(headers) => &headers[..],
             None => &[],
         };
-        leftovers.furnish(&mut l.out);
+        leftovers.furnish(&mut l.out, LARGE);
         let mark = l.out.mark();
         let mut splice = Splice::new(frame, shared, &mut l.out);
         let edit = Rewrite::new(by_id.then_some(wire), headers);
@@ -126,7 +130,7 @@ impl<C: Codec> Engine<C> {
         }
         let front = !ordered || s.open.front() == Some(&key);
         let out = if front { &mut s.out } else { &mut x.ready };
-        leftovers.furnish(out);
+        leftovers.furnish(out, frame.len() + HEAD);
         let (mark, before) = (out.mark(), out.len());
         let edit = Rewrite::new(by_id.then_some(x.meta.id), &[]);
         let mut splice = Splice::new(frame, shared, out);

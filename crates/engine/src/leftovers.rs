@@ -7,17 +7,22 @@ use heptad_core::Chain;
 /// Emptied buffers of one engine.
 #[derive(Debug, Default)]
 pub(crate) struct Leftovers {
-    buffers: Vec<Vec<u8>>,
+    /// Those of less than [`LARGE`] bytes, and the others: a long reply does not get a short buffer
+    /// that would have to grow, nor a short one a long buffer.
+    small: Vec<Vec<u8>>,
+    large: Vec<Vec<u8>>,
     /// Their capacities.
     bytes: usize,
 }
 
 /// Most buffers kept, the largest that is, and most bytes of all together.
 const COUNT: usize = 1024;
-const BYTES: usize = 64 << 10;
-const TOTAL: usize = 1 << 20;
-/// A buffer that is made anew has this much, so that it seldom has to grow.
-const FRESH: usize = 1024;
+const BYTES: usize = 256 << 10;
+const TOTAL: usize = 2 << 20;
+/// What a buffer has that is made anew, so that it seldom has to grow.
+const SMALL: usize = 1 << 10;
+/// The same where many frames come together, as on a link.
+pub(crate) const LARGE: usize = 4 << 10;
 
 impl Leftovers {
     /// Appends what is left of a read to an input, which may be without a buffer.
@@ -26,7 +31,7 @@ impl Leftovers {
             return;
         }
         if input.capacity() == 0
-            && let Some(spare) = self.pop()
+            && let Some(spare) = self.pop(rest.len() > SMALL)
         {
             *input = spare;
         }
@@ -36,17 +41,20 @@ impl Leftovers {
     /// Takes the buffer of an input that nothing is left of.
     pub(crate) fn recycle(&mut self, mut input: Vec<u8>) {
         let size = input.capacity();
-        if (1..=BYTES).contains(&size) && self.buffers.len() < COUNT && self.bytes + size <= TOTAL {
+        let list = if size < LARGE { &mut self.small } else { &mut self.large };
+        if (1..=BYTES).contains(&size) && list.len() < COUNT && self.bytes + size <= TOTAL {
             input.clear();
             self.bytes += size;
-            self.buffers.push(input);
+            list.push(input);
         }
     }
 
-    /// Sees to it that something can be written to a chain.
-    pub(crate) fn furnish(&mut self, out: &mut Chain) {
+    /// Sees to it that about so many bytes can be written to a chain.
+    pub(crate) fn furnish(&mut self, out: &mut Chain, bytes: usize) {
         if out.is_bare() {
-            out.lend_buffer(self.pop().unwrap_or_else(|| Vec::with_capacity(FRESH)));
+            let large = bytes > SMALL;
+            let fresh = if large { LARGE.max(bytes) } else { SMALL };
+            out.lend_buffer(self.pop(large).unwrap_or_else(|| Vec::with_capacity(fresh)));
         }
     }
 
@@ -57,8 +65,8 @@ impl Leftovers {
         }
     }
 
-    fn pop(&mut self) -> Option<Vec<u8>> {
-        let buffer = self.buffers.pop()?;
+    fn pop(&mut self, large: bool) -> Option<Vec<u8>> {
+        let buffer = if large { &mut self.large } else { &mut self.small }.pop()?;
         self.bytes -= buffer.capacity();
         Some(buffer)
     }
@@ -84,11 +92,11 @@ mod tests {
         assert_eq!((next.as_ptr(), next.as_slice()), (at, &b"x"[..]));
         all.recycle(Vec::new());
         all.recycle(Vec::with_capacity(BYTES + 1));
-        assert!(all.buffers.is_empty());
+        assert!(all.small.is_empty() && all.large.is_empty());
         for _ in 0..2 * COUNT {
             all.recycle(Vec::with_capacity(10));
         }
-        assert_eq!((all.buffers.len(), all.bytes), (COUNT, 10 * COUNT));
+        assert_eq!((all.small.len(), all.bytes), (COUNT, 10 * COUNT));
         let mut all = Leftovers::default();
         for _ in 0..2 * TOTAL / BYTES {
             all.recycle(Vec::with_capacity(BYTES));
@@ -100,7 +108,7 @@ mod tests {
     fn a_chain_that_was_written_keeps_nothing() {
         let mut all = Leftovers::default();
         let mut out = Chain::default();
-        all.furnish(&mut out);
+        all.furnish(&mut out, 5);
         out.extend(b"reply");
         all.strip(&mut out);
         assert_eq!(out.to_vec(), b"reply");
@@ -109,7 +117,10 @@ mod tests {
         all.strip(&mut out);
         assert!(out.is_bare());
         let mut next = Chain::default();
-        all.furnish(&mut next);
+        all.furnish(&mut next, LARGE);
+        assert!(next.tail().capacity() >= LARGE);
+        let mut next = Chain::default();
+        all.furnish(&mut next, 5);
         assert_eq!(next.tail().as_ptr(), at);
         assert_eq!(all.bytes, 0);
     }

@@ -283,7 +283,7 @@ impl<C: Codec> Engine<C> {
         let slow = s.unread() > hard;
         let front = !ordered || s.open.front() == Some(&key);
         let mut chain = std::mem::take(if front { &mut s.out } else { &mut x.ready });
-        self.leftovers.furnish(&mut chain);
+        self.leftovers.furnish(&mut chain, 0);
         let (mark, before) = (chain.mark(), chain.len());
         let mut broken = false;
         // A oneway has no place for an answer, not even for a refusal. A quiet one has none either, but

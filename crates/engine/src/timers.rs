@@ -35,6 +35,9 @@ pub(crate) struct Timers {
 
 /// Durations that get a queue of their own; more go to the heap.
 const MAX_QUEUES: usize = 16;
+/// Deadlines that a queue has room for from the start: one slow request at the front keeps those
+/// behind it that were met.
+const ROOM: usize = 1024;
 
 impl Timers {
     /// A deadline `after` from `now`, where `after` is one of few durations used again and again.
@@ -47,7 +50,9 @@ impl Timers {
                 return;
             }
         } else if self.queues.len() < MAX_QUEUES {
-            self.queues.push((after, VecDeque::from([(at, due)])));
+            let mut queue = VecDeque::with_capacity(ROOM);
+            queue.push_back((at, due));
+            self.queues.push((after, queue));
             return;
         }
         self.at(at, due);

@@ -8,6 +8,7 @@ use crate::{
     arena::Key,
     calls::{Attempt, Role},
     exchange::{Job, JobOf, Phase},
+    leftovers::LARGE,
     link::{LinkState, Usage},
 };
 
@@ -117,7 +118,7 @@ impl<C: Codec> Engine<C> {
         let Some(l) = self.links.get_mut(link.0) else {
             return;
         };
-        self.leftovers.furnish(&mut l.out);
+        self.leftovers.furnish(&mut l.out, LARGE);
         let own = !matches!(l.usage, Usage::Shared(_));
         if own && !std::mem::take(&mut l.prepared) {
             let prelude =

@@ -11,6 +11,7 @@ const CHECKS: &[Check] = &[
     ("fmt", &["fmt", "--all", "--check"], &[]),
     ("clippy", &["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"], &[]),
     ("doc", &["doc", "--quiet", "--workspace", "--no-deps"], &[("RUSTDOCFLAGS", "-D warnings")]),
+    ("counts", &["xtask", "counts"], &[]),
     ("redis-commands", &["xtask", "redis-commands", "--check"], &[]),
     ("fuzz", &["xtask", "fuzz", "--seconds", "5"], &[]),
     ("sim", &["xtask", "sim", "--seeds", crate::sim::SEEDS], &[]),

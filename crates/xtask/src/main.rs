@@ -11,6 +11,7 @@
 mod bench;
 mod check;
 mod fuzz;
+mod counts;
 mod paths;
 mod planted;
 mod real;
@@ -40,6 +41,7 @@ cargo xtask COMMAND
       --coverage             which lines of the codecs the committed corpora reach
       --record               makes corpora anew of what real clients and servers say
       --merge                adds what was grown by running to the corpora
+  counts [--bless]           what single steps cost in instructions: compare, or write the list anew
   redis-commands [--check]   generate the Redis command table, or check that it is up to date
   bench [OPTIONS]            what a request costs, beside HAProxy, Envoy and twemproxy: see bench --help
   sim [OPTIONS]              random worlds in the simulator
@@ -61,6 +63,7 @@ fn main() -> ExitCode {
         "test" => test::run(rest),
         "check" => check::run(),
         "fuzz" => fuzz::run(rest),
+        "counts" => counts::run(rest),
         "redis-commands" => redis_commands::run(rest).map(|()| true),
         "bench" => bench::run(rest),
         // What the bench starts as a process of its own.

@@ -191,15 +191,17 @@ struct Reader {
 
 impl Reader {
     fn run(mut self) {
-        let (mut scratch, mut rendered) = (Vec::new(), Vec::new());
+        // Memory that is not used costs nothing.
+        let (mut scratch, mut rendered) = (Vec::new(), Vec::with_capacity(BATCH + BATCH / 4));
+        let mut feeds = Vec::new();
         loop {
             // Looked at before reading: what was recorded before is read below.
             let stopping = self.stopping();
             let reopen = self.outlet.reopen.swap(false, Ordering::AcqRel);
             self.pair();
-            let feeds = lock(&self.outlet.feeds).clone();
+            feeds.extend(lock(&self.outlet.feeds).iter().cloned());
             let mut over = Vec::new();
-            for feed in feeds {
+            for feed in feeds.drain(..) {
                 // This list's handle is not one of those that keep a feed alive.
                 lock(&self.outlet.feeds).retain(|other| !Arc::ptr_eq(other, &feed));
                 let more = self.drain(&feed, &mut scratch, &mut rendered);
