@@ -15,8 +15,10 @@ mod demo;
 mod explain;
 mod inspect;
 mod log;
+mod replay;
 mod run;
 mod style;
+mod tap;
 
 use std::process::ExitCode;
 
@@ -41,6 +43,9 @@ pub fn main(registry: Registry) -> ExitCode {
         Command::Check(file) => check::check(&registry, &file.config),
         Command::Explain(explain) => explain::explain(&registry, &explain),
         Command::Inspect(args) => inspect::inspect(&registry, &args),
+        Command::Tap(args) => tap::tap(&args),
+        Command::Record(args) => tap::record(&args),
+        Command::Replay(args) => replay::replay(&registry, &args),
         Command::Schema => check::schema(&registry),
         Command::Demo(demo) => demo::demo(&registry, &demo, args.log_level.as_deref()),
     }

@@ -49,6 +49,21 @@ impl Model {
 pub struct Admin {
     /// Where it listens: a loopback address, unless the file says `public: true`.
     pub listen: SocketAddr,
+    /// What `/tap` gives.
+    pub tap: TapPolicy,
+}
+
+/// What whoever reaches the admin server may see of requests and replies while they pass.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TapPolicy {
+    /// Nothing.
+    #[default]
+    Off,
+    /// What is said about them: times, services, methods, lengths, outcomes; no frames.
+    Redacted,
+    /// The frames, too.
+    Full,
 }
 
 /// Logs.

@@ -10,7 +10,7 @@ use heptad_route::Match;
 
 use crate::{
     Action, Address, Admin, Cluster, Compare, Filter, Limits, Links, Listener, Log, Mirror, Model,
-    Node, Plugins, Route, Share, check, node::Value, scalar,
+    Node, Plugins, Route, Share, TapPolicy, check, node::Value, scalar,
 };
 
 /// A whole file.
@@ -38,7 +38,12 @@ fn admin(node: &Node) -> Option<Admin> {
         Address::Socket(address) => Some(address),
         _ => None,
     })?;
-    Some(Admin { listen })
+    let tap = or(node, "tap", TapPolicy::Off, |node| match text(node)?.as_str() {
+        "redacted" => Some(TapPolicy::Redacted),
+        "full" => Some(TapPolicy::Full),
+        _ => Some(TapPolicy::Off),
+    })?;
+    Some(Admin { listen, tap })
 }
 
 fn log(node: Node) -> Option<Log> {

@@ -71,6 +71,8 @@ impl<C: Codec> Engine<C> {
             ready: heptad_core::Chain::default(),
             slot: 0,
             sent: false,
+            tapped: 0,
+            told: None,
         });
         if let Some(s) = self.sessions.get_mut(id.0) {
             if let Some(x) = self.exchanges.get_mut(key) {
@@ -128,6 +130,9 @@ impl<C: Codec> Engine<C> {
         let Some(route) = route else {
             x.series = self.no_route;
             self.count_in(key);
+            if self.is_tapped() {
+                self.tap_request(now, key, frame);
+            }
             if meta.kind == Kind::Login {
                 // Whoever may not do anything may still log in.
                 self.accept(now, key, frame, shared);
@@ -208,6 +213,9 @@ impl<C: Codec> Engine<C> {
         }
         x.direct = direct;
         self.count_in(key);
+        if self.is_tapped() {
+            self.tap_request(now, key, frame);
+        }
         if self.filter(now, key, 0, frame) {
             self.proceed(now, key, frame, shared);
         }

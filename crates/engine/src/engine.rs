@@ -19,6 +19,7 @@ use crate::{
     link::{Link, LinkState},
     pool::Pool,
     session::{Session, Stall},
+    tap::Tapping,
     timers::{Due, Timers},
 };
 
@@ -62,6 +63,7 @@ pub struct Engine<C: Codec> {
     pub(crate) fans: Vec<Fan>,
     pub(crate) spare: Vec<Vec<u64>>,
     pub(crate) spare_frames: Vec<Vec<u8>>,
+    pub(crate) tapping: Tapping,
 }
 
 /// How long a request that waits by its own will, and takes nothing, is waited for after its client
@@ -113,6 +115,7 @@ impl<C: Codec> Engine<C> {
             fans: Vec::new(),
             spare: Vec::new(),
             spare_frames: Vec::new(),
+            tapping: Tapping::default(),
         };
         engine.adopt(plan);
         engine

@@ -28,6 +28,7 @@ mod redirect;
 mod session;
 mod settle;
 mod stats;
+mod tap;
 mod timers;
 mod transmit;
 mod upkeep;
@@ -43,3 +44,4 @@ pub use plan::{Cluster, Compare, Limits, Links, Mirror, Plan, Route, Target};
 pub use stats::{
     Count, Difference, Histogram, MethodSeries, MirrorSeries, Mirrors, Seen, Series, Stats,
 };
+pub use tap::{Tap, TapRecord, Tapped};

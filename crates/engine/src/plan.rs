@@ -7,6 +7,8 @@ use heptad_cluster::{BalanceError, Balancer, Spec, Weighted};
 use heptad_core::{Attr, Ctx, Filter, HeaderEdit, Outcome, Reason, Traits, Want};
 use heptad_route::Table;
 
+use crate::Tap;
+
 /// Everything one engine needs to know about its listener.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -25,6 +27,8 @@ pub struct Plan {
     pub filters: Vec<Arc<dyn Filter>>,
     /// Limits of the listener.
     pub limits: Limits,
+    /// The listener's tap, which outlives the plan.
+    pub tap: Option<Arc<Tap>>,
 }
 
 impl Plan {
@@ -43,7 +47,14 @@ impl Plan {
             clusters,
             filters: Vec::new(),
             limits: Limits::default(),
+            tap: None,
         }
+    }
+
+    /// Sets [`Plan::tap`].
+    pub fn tap(mut self, tap: Option<Arc<Tap>>) -> Self {
+        self.tap = tap;
+        self
     }
 
     /// Sets [`Plan::port`].

@@ -9,7 +9,7 @@ use heptad_core::{Codec, Filter, Options, OptionsError};
 use heptad_engine::{Engine, Explained, Machine, Peer, Plan, explain_frames};
 use heptad_filters::{AccessLog, Authorize, InjectFault, LimitConcurrency, LimitRate, Trace};
 
-use crate::inspect::{Inspected, Piece, walk};
+use crate::inspect::{Inspected, Inspector, Piece, Walk, walk};
 
 /// Builds one worker's engine from its listener's plan and a seed.
 pub type Machines = Arc<dyn Fn(Arc<Plan>, u64) -> Box<dyn Machine> + Send + Sync>;
@@ -119,6 +119,8 @@ pub(crate) trait AnyCodec: fmt::Debug + Send + Sync {
     ) -> Result<Vec<Explained>, Problem>;
     /// Captured bytes of a connection, taken apart.
     fn inspect(&self, options: Option<&Node>, pieces: &[Piece]) -> Result<Vec<Inspected>, Problem>;
+    /// The same for a connection that goes on.
+    fn inspector(&self, options: Option<&Node>) -> Result<Box<dyn Inspector>, Problem>;
 }
 
 struct Of<C>(PhantomData<fn() -> C>);
@@ -156,6 +158,12 @@ impl<C: Codec> AnyCodec for Of<C> {
         let codec =
             C::new(&options::<C::Options>(node)?).map_err(|error| complaint(node, &error))?;
         Ok(walk(&codec, pieces))
+    }
+
+    fn inspector(&self, node: Option<&Node>) -> Result<Box<dyn Inspector>, Problem> {
+        let codec =
+            C::new(&options::<C::Options>(node)?).map_err(|error| complaint(node, &error))?;
+        Ok(Box::new(Walk::new(&codec)))
     }
 }
 
