@@ -114,6 +114,9 @@ pub struct Listener {
     /// The codec's options, already accepted by its check; `None` if there are none in the file.
     /// See [`Node::deserialize`].
     pub codec_options: Option<Node>,
+    /// Further codecs that are spoken on the same address, each with its options: a connection's
+    /// first bytes tell which one it is.
+    pub also: Vec<(String, Option<Node>)>,
     /// In order; each is one of [`Plugins`](crate::Plugins).
     pub filters: Vec<Filter>,
     /// At least one; names are unique.

@@ -53,12 +53,19 @@ fn log(node: Node) -> Option<Log> {
 
 fn listener(node: &Node, clusters: &HashMap<&str, usize>) -> Option<Listener> {
     let name = node.get("name")?;
-    let (codec, codec_options) = plugin(node.get("codec")?)?;
+    let spoken = node.get("codec")?;
+    let mut codecs = match &spoken.value {
+        Value::List(items) => items.iter().map(plugin).collect::<Option<Vec<_>>>()?,
+        _ => vec![plugin(spoken)?],
+    };
+    let also = codecs.split_off(1.min(codecs.len()));
+    let (codec, codec_options) = codecs.pop()?;
     Some(Listener {
         name: text(name)?,
         listen: address(node.get("listen")?)?,
         codec,
         codec_options,
+        also,
         filters: list(node, "filters", |node| {
             let (name, options) = plugin(node)?;
             let span = node.span;

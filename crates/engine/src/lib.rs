@@ -27,6 +27,7 @@ mod pool;
 mod redirect;
 mod session;
 mod settle;
+mod sniff;
 mod stats;
 mod tap;
 mod timers;
@@ -41,6 +42,7 @@ pub use explain::{
 };
 pub use machine::{ConnId, EndpointRow, Event, LinkId, Lost, Machine, Peer, SessionId};
 pub use plan::{Cluster, Compare, Limits, Links, Mirror, Plan, Route, Target};
+pub use sniff::{Sniffed, Sniffer};
 pub use stats::{
     Count, Difference, Histogram, MethodSeries, MirrorSeries, Mirrors, Seen, Series, Stats,
 };

@@ -29,6 +29,9 @@ pub struct Plan {
     pub limits: Limits,
     /// The listener's tap, which outlives the plan.
     pub tap: Option<Arc<Tap>>,
+    /// Of a listener of several protocols: the plans of all but the first, which differ in what
+    /// clusters are told for each protocol.
+    pub also: Vec<Arc<Plan>>,
 }
 
 impl Plan {
@@ -48,6 +51,7 @@ impl Plan {
             filters: Vec::new(),
             limits: Limits::default(),
             tap: None,
+            also: Vec::new(),
         }
     }
 

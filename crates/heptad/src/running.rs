@@ -255,7 +255,10 @@ impl Running {
                 continue;
             };
             let compiled = compile(registry, &model, new)?;
-            if old.codec != new.codec {
+            let names = |one: &Listener| -> Vec<String> {
+                one.also.iter().map(|(name, _)| name.clone()).collect()
+            };
+            if old.codec != new.codec || names(old) != names(new) {
                 restarts.push(format!("listener {}: its codec has changed", new.name));
                 continue;
             }
@@ -382,11 +385,14 @@ impl Running {
 fn set_tap(plan: &mut Arc<Plan>, tap: &Arc<Tap>) {
     if let Some(plan) = Arc::get_mut(plan) {
         plan.tap = Some(tap.clone());
+        plan.also.iter_mut().for_each(|plan| set_tap(plan, tap));
     }
 }
 
-fn options(listener: &Listener) -> Option<serde_json::Value> {
-    listener.codec_options.as_ref().map(heptad_config::Node::to_json)
+fn options(listener: &Listener) -> Vec<Option<serde_json::Value>> {
+    let also = listener.also.iter().map(|(_, options)| options);
+    let all = std::iter::once(&listener.codec_options).chain(also);
+    all.map(|options| options.as_ref().map(heptad_config::Node::to_json)).collect()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
