@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use heptad_core::{
     Accepted, Answer, Asked, Codec, Ctx, Fault, Flavour, Found, Greet, Kind, Meta, OptionsError,
-    Outcome, Part, PartReply, Prelude, Question, Reason, Redirect, Rewrite, Side, Splice, Step,
-    Traits, Unknown,
+    Outcome, Part, PartReply, Prelude, Question, Reason, Redirect, Rewrite, Side, Sniff, Splice,
+    Step, Traits, Unknown,
 };
 
 use crate::{
@@ -84,6 +84,17 @@ impl Codec for Redis {
             }
             _ => conn::Side::Session(Box::default()),
         })
+    }
+
+    /// The first byte tells: an array of the protocol's own, or a letter of an inline command.
+    fn sniff(&self, bytes: &[u8]) -> Sniff {
+        // Blank lines before a command are no command.
+        match bytes.iter().find(|byte| !matches!(byte, b'\r' | b'\n')) {
+            None => Sniff::More,
+            Some(b'*') => Sniff::Yes,
+            Some(byte) if byte.is_ascii_alphabetic() => Sniff::Yes,
+            Some(_) => Sniff::No,
+        }
     }
 
     fn decode_request(&self, conn: &mut Conn, cx: &Ctx, buf: &[u8]) -> Result<Step<Tag>, Fault> {

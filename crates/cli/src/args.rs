@@ -69,6 +69,27 @@ pub(crate) enum Command {
             printf 'GET user:1\\r\\n' | heptad inspect --codec redis -\n\n\
             Exit code: 0 all of it is frames, 1 something is not or has no end, 2 it cannot be read")]
     Inspect(Box<Inspect>),
+    /// Show requests and replies of a running router as they pass
+    #[command(
+        long_about = "Show requests and replies of a running router as they pass.\n\n\
+            The router's admin server must be reachable and its `admin.tap` be `redacted` (no \
+            bytes of frames) or `full`. A tap never holds up a request: what comes too fast is \
+            dropped and counted.",
+        after_help = "Examples:\n  \
+            heptad tap --listener cache --match '{\"method\": \"SET\"}'\n  \
+            heptad tap --percent 1 --format pcap -o sample.pcap --seconds 60"
+    )]
+    Tap(Box<Tap>),
+    /// Record requests and replies of a running router, for `heptad replay`
+    #[command(after_help = "Example:\n  \
+        heptad record --listener cache --seconds 60 -o traffic.jsonl")]
+    Record(Box<Record>),
+    /// Send recorded requests to another endpoint, and say which calls changed
+    #[command(after_help = "Examples:\n  \
+        heptad replay traffic.jsonl --codec redis --to 10.0.0.9:6379\n  \
+        heptad replay traffic.jsonl --codec redis --to 10.0.0.9:6379 --paced --bytes --junit out.xml\n\n\
+        Exit code: 0 every call went as it was recorded, 1 one did not, 2 it could not be tried")]
+    Replay(Box<Replay>),
     /// Print the JSON schema of configuration files
     #[command(
         after_help = "Example, first line of a file for editors with yaml-language-server:\n  \
@@ -180,6 +201,91 @@ pub(crate) struct Inspect {
     /// Say it for programs
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(ClapArgs, Debug)]
+pub(crate) struct Look {
+    /// The router's admin server
+    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:9901")]
+    pub(crate) admin: std::net::SocketAddr,
+    /// The listener; not needed if there is only one
+    #[arg(short, long, value_name = "NAME")]
+    pub(crate) listener: Option<String>,
+    /// Only requests that match, and their replies: a `match` as routes have it, as JSON
+    #[arg(long = "match", value_name = "JSON")]
+    pub(crate) matches: Option<String>,
+    /// Only so many of a hundred of them
+    #[arg(long, value_name = "N")]
+    pub(crate) percent: Option<f64>,
+    /// End after so many requests and their replies
+    #[arg(long, value_name = "N")]
+    pub(crate) count: Option<u64>,
+    /// End after this time
+    #[arg(long, value_name = "N")]
+    pub(crate) seconds: Option<f64>,
+}
+
+#[derive(ClapArgs, Debug)]
+pub(crate) struct Tap {
+    #[command(flatten)]
+    pub(crate) look: Look,
+    /// How to show them
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = TapFormat::Lines)]
+    pub(crate) format: TapFormat,
+    /// Where to [default: stdout]
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+}
+
+/// How frames are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TapFormat {
+    /// A line for each, for people
+    Lines,
+    /// A JSON object for each
+    Json,
+    /// A capture for Wireshark, tcpdump and `heptad inspect`
+    Pcap,
+}
+
+#[derive(ClapArgs, Debug)]
+pub(crate) struct Record {
+    #[command(flatten)]
+    pub(crate) look: Look,
+    /// The recording
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: PathBuf,
+}
+
+#[derive(ClapArgs, Debug)]
+pub(crate) struct Replay {
+    /// What `heptad record` wrote
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// Where to send the requests
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) to: String,
+    /// The protocol, with its default options
+    #[arg(long, value_name = "NAME", required_unless_present = "config")]
+    pub(crate) codec: Option<String>,
+    /// Instead: a configuration, whose listener's codec and options are used
+    #[arg(short, long, value_name = "FILE", conflicts_with = "codec")]
+    pub(crate) config: Option<PathBuf>,
+    /// The listener; the first one unless told
+    #[arg(short, long, value_name = "NAME", requires = "config")]
+    pub(crate) listener: Option<String>,
+    /// Send each request as long after the first as it was recorded, and not as soon as it can be
+    #[arg(long)]
+    pub(crate) paced: bool,
+    /// Compare the replies' bytes, too
+    #[arg(long)]
+    pub(crate) bytes: bool,
+    /// How long to wait for a reply
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration)]
+    pub(crate) timeout: Duration,
+    /// A report as test tools read it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) junit: Option<PathBuf>,
 }
 
 /// How something is said.

@@ -10,7 +10,7 @@ use heptad::{Found, Inspected, Piece, Registry, Sender};
 use serde_json::{Value, json};
 
 use crate::{
-    FAILED, WRONG,
+    WRONG,
     args::Inspect,
     bytes::{digits, read},
     check, failed,
@@ -30,24 +30,10 @@ pub(crate) fn inspect(registry: &Registry, args: &Inspect) -> ExitCode {
         Ok(talks) => talks,
         Err(why) => return failed(why),
     };
-    let (codec, options) = match &args.config {
-        None => (args.codec.clone().unwrap_or_default(), None),
-        Some(file) => {
-            let model = match check::load(registry, file) {
-                Ok(model) => model,
-                Err(unusable) => {
-                    unusable.show();
-                    return ExitCode::from(FAILED);
-                }
-            };
-            let name = args.listener.as_deref();
-            let fits = |name: &str, known: &str| name.is_empty() || name == known;
-            let found = model.listeners.iter().find(|l| fits(name.unwrap_or_default(), &l.name));
-            match found {
-                Some(found) => (found.codec.clone(), found.codec_options.clone()),
-                None => return failed("there is no such listener"),
-            }
-        }
+    let speech = (args.codec.as_deref(), args.config.as_deref(), args.listener.as_deref());
+    let (codec, options) = match check::codec(registry, speech) {
+        Ok(found) => found,
+        Err(code) => return code,
     };
     let mut all = Vec::new();
     for talk in &talks {

@@ -16,8 +16,10 @@ mod demo;
 mod explain;
 mod inspect;
 mod log;
+mod replay;
 mod run;
 mod style;
+mod tap;
 
 use std::process::ExitCode;
 
@@ -43,6 +45,9 @@ pub fn main(registry: Registry) -> ExitCode {
         Command::Explain(explain) => explain::explain(&registry, &explain),
         Command::Codec(what) => codec::codec(&registry, &what),
         Command::Inspect(args) => inspect::inspect(&registry, &args),
+        Command::Tap(args) => tap::tap(&args),
+        Command::Record(args) => tap::record(&args),
+        Command::Replay(args) => replay::replay(&registry, &args),
         Command::Schema => check::schema(&registry),
         Command::Demo(demo) => demo::demo(&registry, &demo, args.log_level.as_deref()),
     }

@@ -209,9 +209,31 @@ impl Check<'_> {
         let plugins = self.plugins;
         let expected = "the name of a codec, or a mapping from it to its options";
         let names: Vec<&str> = plugins.codec_names().collect();
-        self.plugin(node, "codec", expected, &names, |name| {
-            plugins.find_codec(name).map(|codec| &codec.listener)
-        });
+        let find = |name: &str| plugins.find_codec(name).map(|codec| &codec.listener);
+        let Value::List(items) = &node.value else {
+            return self.plugin(node, "codec", expected, &names, find);
+        };
+        let mut seen: Vec<&str> = Vec::new();
+        for item in items {
+            self.plugin(item, "codec", expected, &names, find);
+            let name = match &item.value {
+                Value::Text(name) => name,
+                Value::Map(entries) => match entries.as_slice() {
+                    [(key, _)] => &key.text,
+                    _ => continue,
+                },
+                _ => continue,
+            };
+            if seen.contains(&name.as_str()) {
+                let message = format!("codec `{name}` is named twice");
+                self.report(item, message, "name each protocol once".to_owned());
+            }
+            seen.push(name);
+        }
+        if items.is_empty() || items.len() > MOST_CODECS {
+            let message = format!("a listener speaks 1 to {MOST_CODECS} protocols");
+            self.report(node, message, format!("known here: {}", suggest::list(&names)));
+        }
     }
 
     fn filter(&mut self, node: &Node) {
@@ -404,6 +426,9 @@ fn leaf(node: &Node, shape: &Shape) -> Result<(), (String, String)> {
         | Shape::Filter => Ok(()),
     }
 }
+
+/// Protocols of one listener.
+const MOST_CODECS: usize = 15;
 
 fn quote_cure(node: &Node) -> String {
     match &node.value {

@@ -28,7 +28,7 @@ mod table;
 
 pub use model::{
     Action, Address, Admin, Cluster, Compare, Filter, Limits, Links, Listener, Log, Mirror, Model,
-    Route, Share,
+    Route, Share, TapPolicy,
 };
 pub use node::Node;
 pub use plugins::{OptionsRule, Plugins};

@@ -49,6 +49,21 @@ impl Model {
 pub struct Admin {
     /// Where it listens: a loopback address, unless the file says `public: true`.
     pub listen: SocketAddr,
+    /// What `/tap` gives.
+    pub tap: TapPolicy,
+}
+
+/// What whoever reaches the admin server may see of requests and replies while they pass.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TapPolicy {
+    /// Nothing.
+    #[default]
+    Off,
+    /// What is said about them: times, services, methods, lengths, outcomes; no frames.
+    Redacted,
+    /// The frames, too.
+    Full,
 }
 
 /// Logs.
@@ -99,6 +114,9 @@ pub struct Listener {
     /// The codec's options, already accepted by its check; `None` if there are none in the file.
     /// See [`Node::deserialize`].
     pub codec_options: Option<Node>,
+    /// Further codecs that are spoken on the same address, each with its options: a connection's
+    /// first bytes tell which one it is.
+    pub also: Vec<(String, Option<Node>)>,
     /// In order; each is one of [`Plugins`](crate::Plugins).
     pub filters: Vec<Filter>,
     /// At least one; names are unique.

@@ -10,7 +10,7 @@ use heptad_route::Match;
 
 use crate::{
     Action, Address, Admin, Cluster, Compare, Filter, Limits, Links, Listener, Log, Mirror, Model,
-    Node, Plugins, Route, Share, check, node::Value, scalar,
+    Node, Plugins, Route, Share, TapPolicy, check, node::Value, scalar,
 };
 
 /// A whole file.
@@ -38,7 +38,12 @@ fn admin(node: &Node) -> Option<Admin> {
         Address::Socket(address) => Some(address),
         _ => None,
     })?;
-    Some(Admin { listen })
+    let tap = or(node, "tap", TapPolicy::Off, |node| match text(node)?.as_str() {
+        "redacted" => Some(TapPolicy::Redacted),
+        "full" => Some(TapPolicy::Full),
+        _ => Some(TapPolicy::Off),
+    })?;
+    Some(Admin { listen, tap })
 }
 
 fn log(node: Node) -> Option<Log> {
@@ -48,12 +53,19 @@ fn log(node: Node) -> Option<Log> {
 
 fn listener(node: &Node, clusters: &HashMap<&str, usize>) -> Option<Listener> {
     let name = node.get("name")?;
-    let (codec, codec_options) = plugin(node.get("codec")?)?;
+    let spoken = node.get("codec")?;
+    let mut codecs = match &spoken.value {
+        Value::List(items) => items.iter().map(plugin).collect::<Option<Vec<_>>>()?,
+        _ => vec![plugin(spoken)?],
+    };
+    let also = codecs.split_off(1.min(codecs.len()));
+    let (codec, codec_options) = codecs.pop()?;
     Some(Listener {
         name: text(name)?,
         listen: address(node.get("listen")?)?,
         codec,
         codec_options,
+        also,
         filters: list(node, "filters", |node| {
             let (name, options) = plugin(node)?;
             let span = node.span;

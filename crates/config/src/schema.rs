@@ -112,7 +112,14 @@ impl Writer<'_> {
             Shape::Codec => {
                 let plugins = self.plugins;
                 let each = plugins.codecs.iter().map(|c| (&*c.name, &c.listener));
-                self.plugin("codec", each)
+                let one = self.plugin("codec", each);
+                json!({ "anyOf": [one, {
+                    "type": "array",
+                    "items": one,
+                    "minItems": 1,
+                    "maxItems": 15,
+                    "uniqueItems": true,
+                }]})
             }
             Shape::Filter => {
                 let plugins = self.plugins;

@@ -84,6 +84,13 @@ static ADMIN: Record = record(
             "Whether it may listen on other addresses than loopback ones. It asks nobody for a \
              password.",
         ),
+        key(
+            "tap",
+            &Shape::Word(|| vec!["off", "redacted", "full"]),
+            Default("off"),
+            "What `heptad tap` and `heptad record` may see: nothing, requests without their bytes, \
+             or all of them.",
+        ),
     ],
     Also::Nothing,
 );

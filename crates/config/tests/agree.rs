@@ -54,6 +54,9 @@ fn valid(root: &Value, schema: &Value, value: &Value) -> bool {
         "maxLength" => value.as_str().is_none_or(|s| s.chars().count() as u64 <= size(rule)),
         "minItems" => value.as_array().is_none_or(|a| a.len() as u64 >= size(rule)),
         "maxItems" => value.as_array().is_none_or(|a| a.len() as u64 <= size(rule)),
+        "uniqueItems" => {
+            value.as_array().is_none_or(|a| a.iter().enumerate().all(|(i, v)| !a[..i].contains(v)))
+        }
         "minProperties" => value.as_object().is_none_or(|o| o.len() as u64 >= size(rule)),
         "maxProperties" => value.as_object().is_none_or(|o| o.len() as u64 <= size(rule)),
         "pattern" => value.as_str().is_none_or(|s| matches(rule, s)),
@@ -135,6 +138,11 @@ fn every_key_reaches_the_model() {
     let listener = &model.listeners[0];
     assert_eq!(model.log.level, "debug");
     assert_eq!(model.admin.as_ref().expect("given").listen.port(), 9902);
+    let tap = model.admin.as_ref().expect("given").tap;
+    assert_eq!(tap, heptad_config::TapPolicy::Redacted);
+    assert_eq!(model.listeners[1].codec, "awesomerpc");
+    assert_eq!(model.listeners[1].also.len(), 1);
+    assert_eq!(model.listeners[1].also[0].0, "redis");
     assert_eq!(listener.limits.max_frame, Some(1 << 20));
     assert_eq!(listener.limits.hard_mark, 2000);
     assert_eq!(listener.idle_timeout.expect("given").as_secs(), 300);

@@ -81,6 +81,20 @@ pub trait Codec: Clone + Send + Sync + Sized + 'static {
         out: &mut Vec<u8>,
     ) -> Result<(), Fault>;
 
+    /// Whether a connection whose first bytes are these speaks the protocol, for listeners of
+    /// several ones. Never `No` for the beginning of what may be a client's first frame, however it
+    /// is cut; `Yes` as soon as it can be told. Unless told: what the decoder says of them.
+    fn sniff(&self, bytes: &[u8]) -> Sniff {
+        let ctx = Ctx::default().max_frame(self.traits().max_frame);
+        let mut conn = self.open(Side::Session, Flavour::default());
+        match self.decode_request(&mut conn, &ctx, bytes) {
+            Err(_) => Sniff::No,
+            // Who has been shown so much and still waits for more has recognized it.
+            Ok(Step::Need(_)) if bytes.len() < Sniff::ENOUGH => Sniff::More,
+            Ok(_) => Sniff::Yes,
+        }
+    }
+
     // ---- defaulted: reading ----
     //
     // All of these read a whole request. `conn` is the session's state, and `scratch`, which comes
@@ -366,6 +380,23 @@ pub trait Codec: Clone + Send + Sync + Sized + 'static {
         let _ = (meta, tag, frame, of);
         0
     }
+}
+
+/// What a codec says of a connection's first bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Sniff {
+    /// It is the protocol.
+    Yes,
+    /// It is another one, or none.
+    No,
+    /// It cannot be told yet.
+    More,
+}
+
+impl Sniff {
+    /// Bytes that a decoder must have seen to be believed when it waits for more.
+    pub const ENOUGH: usize = 16;
 }
 
 /// What was asked on a link.

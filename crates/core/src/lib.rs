@@ -22,7 +22,7 @@ pub mod units;
 
 pub use attr::{Attr, Attributes, Found, ParseAttrError, Unknown, Value};
 pub use chain::{Chain, Mark, Piece, SHARE_FROM};
-pub use codec::{Accepted, Asked, Codec, Greet, Prelude, Question, Redirect};
+pub use codec::{Accepted, Asked, Codec, Greet, Prelude, Question, Redirect, Sniff};
 pub use fault::Fault;
 pub use feed::{Feed, FeedWriter, Render, Wall};
 pub use filter::{Ask, End, Filter, FilterWorker, Refusal, Request, Verdict};

@@ -71,6 +71,8 @@ impl<C: Codec> Engine<C> {
             ready: heptad_core::Chain::default(),
             slot: 0,
             sent: false,
+            tapped: 0,
+            told: None,
         });
         if let Some(s) = self.sessions.get_mut(id.0) {
             if let Some(x) = self.exchanges.get_mut(key) {
@@ -94,6 +96,7 @@ impl<C: Codec> Engine<C> {
         frame: &[u8],
         shared: Option<&Bytes>,
     ) -> Key {
+        let tapped = self.is_tapped();
         let key = self.exchange(now, id, meta, tag);
         self.keep_words(key, frame);
         let Some(session) = self.sessions.get(id.0) else {
@@ -129,6 +132,9 @@ impl<C: Codec> Engine<C> {
             self.stats.unknown_attributes += unknown;
             x.series = self.no_route;
             self.count_in(key);
+            if tapped {
+                self.tap_request(now, key, frame);
+            }
             if meta.kind == Kind::Login {
                 // Whoever may not do anything may still log in.
                 self.accept(now, key, frame, shared);
@@ -218,6 +224,15 @@ impl<C: Codec> Engine<C> {
             }
         }
         x.direct = direct;
+        if tapped {
+            self.stats.unknown_attributes += unknown;
+            self.count_in(key);
+            self.tap_request(now, key, frame);
+            if self.filter(now, key, 0, frame) {
+                self.proceed(now, key, frame, shared);
+            }
+            return key;
+        }
         if let Some(series) = self.stats.series.get_mut(x.series as usize) {
             series.in_flight += 1;
             view.place = Some((&series.route, &series.cluster));

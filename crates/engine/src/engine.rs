@@ -20,6 +20,7 @@ use crate::{
     link::{Link, LinkState},
     pool::Pool,
     session::{Session, Stall},
+    tap::Tapping,
     timers::{Due, Timers},
 };
 
@@ -65,6 +66,7 @@ pub struct Engine<C: Codec> {
     pub(crate) fans: Vec<Fan>,
     pub(crate) spare: Vec<Vec<u64>>,
     pub(crate) spare_frames: Vec<Vec<u8>>,
+    pub(crate) tapping: Tapping,
 }
 
 /// How long a request that waits by its own will, and takes nothing, is waited for after its client
@@ -117,6 +119,7 @@ impl<C: Codec> Engine<C> {
             fans: Vec::new(),
             spare: Vec::new(),
             spare_frames: Vec::new(),
+            tapping: Tapping::default(),
         };
         engine.adopt(plan);
         engine

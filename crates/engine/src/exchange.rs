@@ -8,6 +8,7 @@ use crate::{
     Mirror,
     arena::Key,
     machine::{LinkId, SessionId},
+    plan::End,
 };
 
 /// A request in flight. Settles exactly once.
@@ -64,6 +65,10 @@ pub(crate) struct Exchange<T> {
     pub(crate) slot: usize,
     /// At least one attempt was made.
     pub(crate) sent: bool,
+    /// Its number among the requests that a tap took; 0 for none.
+    pub(crate) tapped: u64,
+    /// How it ended and its code's number, for the tap, until it is its turn.
+    pub(crate) told: Option<(End, u16)>,
 }
 
 /// How far an exchange is.

@@ -28,7 +28,9 @@ mod pool;
 mod redirect;
 mod session;
 mod settle;
+mod sniff;
 mod stats;
+mod tap;
 mod timers;
 mod transmit;
 mod upkeep;
@@ -41,6 +43,8 @@ pub use explain::{
 };
 pub use machine::{ConnId, EndpointRow, Event, LinkId, Lost, Machine, Peer, SessionId};
 pub use plan::{Cluster, Compare, Limits, Links, Mirror, Plan, Route, Target};
+pub use sniff::{Sniffed, Sniffer};
 pub use stats::{
     Count, Difference, Histogram, MethodSeries, MirrorSeries, Mirrors, Seen, Series, Stats,
 };
+pub use tap::{Tap, TapRecord, Tapped};

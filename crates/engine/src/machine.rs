@@ -143,8 +143,13 @@ pub trait Machine: Send {
     /// Sessions that are still open.
     fn sessions(&self) -> usize;
 
-    /// What was counted so far.
+    /// What was counted so far; of a machine of several engines see [`Machine::collect`].
     fn stats(&self) -> &Stats;
+
+    /// What was counted so far, by all engines together.
+    fn collect(&self) -> Stats {
+        self.stats().clone()
+    }
 
     /// A row for each endpoint, for `/clusters`.
     fn endpoints(&self) -> Vec<EndpointRow>;

@@ -7,6 +7,8 @@ use heptad_cluster::{BalanceError, Balancer, Spec, Weighted};
 use heptad_core::{Attr, Ctx, Filter, HeaderEdit, Outcome, Reason, Traits, Want};
 use heptad_route::Table;
 
+use crate::Tap;
+
 /// Everything one engine needs to know about its listener.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -25,6 +27,11 @@ pub struct Plan {
     pub filters: Vec<Arc<dyn Filter>>,
     /// Limits of the listener.
     pub limits: Limits,
+    /// The listener's tap, which outlives the plan.
+    pub tap: Option<Arc<Tap>>,
+    /// Of a listener of several protocols: the plans of all but the first, which differ in what
+    /// clusters are told for each protocol.
+    pub also: Vec<Arc<Plan>>,
 }
 
 impl Plan {
@@ -43,7 +50,15 @@ impl Plan {
             clusters,
             filters: Vec::new(),
             limits: Limits::default(),
+            tap: None,
+            also: Vec::new(),
         }
+    }
+
+    /// Sets [`Plan::tap`].
+    pub fn tap(mut self, tap: Option<Arc<Tap>>) -> Self {
+        self.tap = tap;
+        self
     }
 
     /// Sets [`Plan::port`].

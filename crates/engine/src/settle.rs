@@ -310,11 +310,18 @@ impl<C: Codec> Engine<C> {
         recycle_frame(&mut self.spare_frames, &mut x.words);
         let wrote = chain.len() - before;
         self.leftovers.strip(&mut chain);
+        let tapped = x.tapped > 0;
         if front {
             s.out = chain;
         } else {
             s.ahead += wrote;
             x.ready = chain;
+        }
+        if tapped && front {
+            self.tap_reply(now, key, end, code, Some(before));
+        } else if tapped && let Some(x) = self.exchanges.get_mut(key) {
+            // A tap shows replies in their turn.
+            x.told = Some((end, code));
         }
         self.filters_done(now, key, end, code, wrote);
         let Some(s) = self.sessions.get_mut(id.0) else {
@@ -392,6 +399,11 @@ impl<C: Codec> Engine<C> {
             };
             if x.phase != Phase::Settled {
                 return;
+            }
+            if let Some((end, code)) = x.told.take() {
+                let now = s.active;
+                self.tap_reply(now, key, end, code, None);
+                continue;
             }
             if !x.ready.is_empty() {
                 s.ahead = s.ahead.saturating_sub(x.ready.len());

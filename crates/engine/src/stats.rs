@@ -223,6 +223,82 @@ impl Stats {
         }
     }
 
+    /// Adds what another engine of the same listener has counted.
+    pub(crate) fn add(&mut self, other: &Self) {
+        let codes: Vec<u16> = other.codes.iter().map(|code| self.own_code(code)).collect();
+        let code = |at: u16| codes.get(usize::from(at)).copied().unwrap_or(0);
+        for theirs in &other.series {
+            let at = self.series(&theirs.route, &theirs.cluster);
+            let Some(ours) = self.series.get_mut(at as usize) else { continue };
+            for count in &theirs.counts {
+                let of = Count { code: code(count.code), ..*count };
+                let same = |c: &&mut Count| {
+                    (c.outcome, c.reason, c.code) == (of.outcome, of.reason, of.code)
+                };
+                match ours.counts.iter_mut().find(same) {
+                    Some(ours) => ours.count += of.count,
+                    None => ours.counts.push(of),
+                }
+            }
+            ours.duration.merge(&theirs.duration);
+            ours.in_flight += theirs.in_flight;
+        }
+        let mut methods = Vec::new();
+        for theirs in &other.methods {
+            let at = match (&*theirs.service, &*theirs.method) {
+                ("", "other") => 0,
+                (service, method) => self.method(service.as_bytes(), method.as_bytes()),
+            };
+            methods.push(at);
+            if let Some(ours) = self.methods.get_mut(at as usize) {
+                for (cell, n) in ours.outcomes.iter_mut().zip(theirs.outcomes) {
+                    *cell += n;
+                }
+            }
+        }
+        for theirs in &other.mirrors.series {
+            let at = self.mirrors.place(&theirs.route, &theirs.cluster);
+            let ours = self.mirrors.of(at);
+            ours.sent += theirs.sent;
+            ours.dropped += theirs.dropped;
+            ours.same += theirs.same;
+            ours.different += theirs.different;
+        }
+        for sample in &other.mirrors.samples {
+            let Some(series) = other.mirrors.series.get(sample.series) else { continue };
+            let seen = |seen: Seen| Seen { code: code(seen.code), ..seen };
+            let series = self.mirrors.place(&series.route, &series.cluster);
+            let method = methods.get(sample.method as usize).copied().unwrap_or(0);
+            let (original, copy) = (seen(sample.original), seen(sample.copy));
+            self.mirrors.sample(Difference { series, method, original, copy });
+        }
+        for (ends, theirs) in
+            [(&mut self.session_ends, &other.session_ends), (&mut self.link_ends, &other.link_ends)]
+        {
+            for (outcome, reason, n) in theirs {
+                match ends.iter_mut().find(|c| (c.0, c.1) == (*outcome, *reason)) {
+                    Some(ours) => ours.2 += n,
+                    None => ends.push((*outcome, *reason, *n)),
+                }
+            }
+        }
+        self.sessions_opened += other.sessions_opened;
+        self.sessions += other.sessions;
+        self.links_dialed += other.links_dialed;
+        self.links += other.links;
+        self.late_replies += other.late_replies;
+        self.redirects += other.redirects;
+        self.pushes_dropped += other.pushes_dropped;
+        self.unknown_attributes += other.unknown_attributes;
+        self.received_bytes += other.received_bytes;
+        self.sent_bytes += other.sent_bytes;
+        self.waiting += other.waiting;
+    }
+
+    fn own_code(&mut self, code: &Arc<str>) -> u16 {
+        if code.is_empty() { 0 } else { self.code(Some(code)) }
+    }
+
     pub(crate) fn session_ended(&mut self, end: (Outcome, Reason)) {
         bump(&mut self.session_ends, end);
     }

@@ -1,6 +1,8 @@
 //! The admin server: what operators and Prometheus ask, on a thread and a runtime of its own, so
 //! that no scrape takes time from requests. It changes nothing but the log level.
 
+mod taps;
+
 use std::{fmt, io, net::SocketAddr, sync::Arc, thread};
 
 use axum::{
@@ -48,6 +50,8 @@ GET  /ready                 200 when listening, 503 when draining
 GET  /live                  200 when the process lives
 GET  /config                the configuration in use, secrets left out (?format=json)
 GET  /clusters              endpoints and their state (?format=json)
+GET  /tap?listener=NAME      requests and replies as they pass, one JSON object a line, until the
+                            connection ends (&match=JSON, &percent=N); off unless configured
 GET  /mirrors               latest replies to copies that were not like the original's (?format=json)
 PUT  /log?level=LEVEL       off, error, warn, info, debug, trace, or a filter such as
                             info,heptad_net=debug
@@ -105,6 +109,7 @@ fn router(app: App) -> Router {
         .route("/config", get(config))
         .route("/clusters", get(clusters))
         .route("/mirrors", get(mirrors))
+        .route("/tap", get(taps::tap))
         .route("/log", put(log).post(log))
         .fallback(async || (StatusCode::NOT_FOUND, format!("There is:\n{INDEX}")))
         .layer(from_fn(guard))

@@ -8,11 +8,14 @@ use std::{
 
 use heptad_cluster::{Spec, Weighted};
 use heptad_config::{Action, Address, Cluster, Listener, Model, Problem, Span};
-use heptad_core::Ctx;
-use heptad_engine::{Compare, Limits, Links, Mirror, Plan, Route, Target};
+use heptad_core::{Ctx, Filter};
+use heptad_engine::{Compare, Limits, Links, Mirror, Plan, Route, Sniffed, Sniffer, Target};
 use heptad_route::Table;
 
-use crate::{Machines, Registry, registry::AnyCodec};
+use crate::{
+    Machines, Registry,
+    registry::{AnyCodec, LooksAt},
+};
 
 /// A listener ready to be started.
 pub(crate) struct Compiled {
@@ -28,10 +31,63 @@ pub(crate) fn compile(
     listener: &Listener,
 ) -> Result<Compiled, Problem> {
     let at = |message: String| Problem::new(listener.span, message, "");
-    let codec = registry
-        .any_codec(&listener.codec)
-        .ok_or_else(|| at(format!("there is no codec {}", listener.codec)))?;
-    let mut clusters = Clusters { model, codec, name: &listener.codec, places: HashMap::new() };
+    let mut filters = Vec::new();
+    for filter in &listener.filters {
+        let made = registry.make_filter(&filter.name, filter.options.as_ref());
+        let made = made.ok_or_else(|| at(format!("there is no filter {}", filter.name)))?;
+        filters.push(made?);
+    }
+    let mut plan = plan(registry, model, listener, &listener.codec, &filters)?;
+    let machines = codec(registry, listener, &listener.codec)?;
+    let machines = machines.machines(listener.codec_options.as_ref())?;
+    if listener.also.is_empty() {
+        return Ok(Compiled { plan: Arc::new(plan), machines });
+    }
+    let first = (listener.codec.clone(), listener.codec_options.clone());
+    let mut parts = Vec::new();
+    for (name, options) in std::iter::once(&first).chain(&listener.also) {
+        let codec = codec(registry, listener, name)?;
+        let options = options.as_ref();
+        parts.push((codec.sniff(options)?, codec.machines(options)?));
+    }
+    for (name, _) in &listener.also {
+        plan.also.push(Arc::new(self::plan(registry, model, listener, name, &filters)?));
+    }
+    Ok(Compiled { plan: Arc::new(plan), machines: sniffed(parts) })
+}
+
+/// Machines that give each connection to the protocol that its first bytes show.
+fn sniffed(parts: Vec<(LooksAt, Machines)>) -> Machines {
+    Arc::new(move |plan, seed| {
+        let plans = std::iter::once(&plan).chain(&plan.also);
+        let parts = parts.iter().zip(plans).zip(0..).map(|(((sniff, machines), plan), n)| {
+            // Each engine has randomness of its own.
+            let seed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(n));
+            Sniffed::new(sniff.clone(), machines(plan.clone(), seed))
+        });
+        Box::new(Sniffer::new(&plan, parts.collect()))
+    })
+}
+
+fn codec<'a>(
+    registry: &'a Registry,
+    listener: &Listener,
+    name: &str,
+) -> Result<&'a dyn AnyCodec, Problem> {
+    let missing = || Problem::new(listener.span, format!("there is no codec {name}"), "");
+    registry.any_codec(name).ok_or_else(missing)
+}
+
+/// The plan of a listener for one of its protocols.
+fn plan(
+    registry: &Registry,
+    model: &Model,
+    listener: &Listener,
+    name: &str,
+    filters: &[Arc<dyn Filter>],
+) -> Result<Plan, Problem> {
+    let codec = codec(registry, listener, name)?;
+    let mut clusters = Clusters { model, codec, name, places: HashMap::new() };
     let mut compiled = Vec::new();
     let mut routes = Vec::new();
     for route in &listener.routes {
@@ -81,23 +137,15 @@ pub(crate) fn compile(
         let span = listener.routes.get(error.rule).map_or(listener.span, |route| route.span);
         problem(span, &error)
     })?;
-    let mut filters = Vec::new();
-    for filter in &listener.filters {
-        let made = registry.make_filter(&filter.name, filter.options.as_ref());
-        let made = made.ok_or_else(|| at(format!("there is no filter {}", filter.name)))?;
-        filters.push(made?);
-    }
     let port = match &listener.listen {
         Address::Socket(address) => address.port(),
         Address::Host { port, .. } => *port,
         Address::Unix(_) => 0,
     };
-    let plan = Plan::new(listener.name.as_str(), table, routes, compiled)
+    Ok(Plan::new(listener.name.as_str(), table, routes, compiled)
         .port(port)
         .limits(limits(listener))
-        .filters(filters);
-    let machines = codec.machines(listener.codec_options.as_ref())?;
-    Ok(Compiled { plan: Arc::new(plan), machines })
+        .filters(filters.to_vec()))
 }
 
 /// The clusters of one plan: those that its routes lead to, each once.
@@ -182,6 +230,9 @@ fn limits(listener: &Listener) -> Limits {
 fn problem(span: Span, error: &dyn std::error::Error) -> Problem {
     Problem::new(span, error.to_string(), "")
 }
+
+#[cfg(test)]
+mod sniffing;
 
 #[cfg(test)]
 mod tests {

@@ -9,7 +9,7 @@ mod text;
 use std::sync::Arc;
 
 use heptad_config::{Model, Problem};
-use heptad_core::Attr;
+use heptad_core::{Attr, Sniff};
 use heptad_engine::{Explained, Peer, explain_question};
 
 use crate::{
@@ -125,23 +125,41 @@ pub fn explain(
     let Compiled { mut plan, .. } = compile(registry, model, found).map_err(ExplainError::Model)?;
     if let (Some(port), Some(plan)) = (question.port, Arc::get_mut(&mut plan)) {
         plan.port = port;
+        for plan in plan.also.iter_mut().filter_map(Arc::get_mut) {
+            plan.port = port;
+        }
     }
     let Question { given, frames, peer, .. } = question;
-    let requests = match (frames, registry.any_codec(&found.codec)) {
+    // Captured bytes tell their protocol as they would on the wire.
+    let first = (&found.codec, &found.codec_options);
+    let mut spoken = (first, &plan);
+    if let Some(bytes) = frames {
+        let all = std::iter::once(first).chain(found.also.iter().map(|(name, node)| (name, node)));
+        for (one, plan) in all.zip(std::iter::once(&plan).chain(&plan.also)) {
+            let Some(codec) = registry.any_codec(one.0) else { continue };
+            let sniff = codec.sniff(one.1.as_ref()).map_err(ExplainError::Model)?;
+            if sniff(bytes) != Sniff::No {
+                spoken = (one, plan);
+                break;
+            }
+        }
+    }
+    let ((name, options), plan) = spoken;
+    let requests = match (frames, registry.any_codec(name)) {
         (Some(bytes), Some(codec)) => codec
-            .explain(found.codec_options.as_ref(), &plan, peer.clone(), bytes)
+            .explain(options.as_ref(), plan, peer.clone(), bytes)
             .map_err(ExplainError::Model)?,
         _ => {
             let mut question = heptad_engine::Question::from(peer.clone());
             for (attr, value) in given {
                 question = question.with(attr.clone(), value.clone());
             }
-            vec![explain_question(&plan, &found.codec, &question)]
+            vec![explain_question(plan, name, &question)]
         }
     };
     Ok(Explanation {
         listener: plan.listener.clone(),
-        codec: found.codec.clone(),
+        codec: name.clone(),
         address: found.listen.to_string(),
         routes: plan.routes.iter().map(|route| route.name.clone()).collect(),
         requests,

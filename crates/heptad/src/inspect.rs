@@ -11,8 +11,8 @@ mod walk;
 use heptad_config::{Node, Problem};
 use heptad_core::{Fault, Kind, Outcome};
 
-use crate::Registry;
-pub(crate) use walk::walk;
+use crate::{Registry, registry::AnyCodec};
+pub(crate) use walk::{Walk, walk};
 
 /// Who said something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,6 +126,29 @@ pub enum InspectError {
     Options(Problem),
 }
 
+/// Takes a connection apart while it goes on.
+pub trait Inspector: Send {
+    /// What has come to its end with these bytes. After [`Found::Broken`] nothing more is found in
+    /// the same direction; its `byte` is then the last one that was there.
+    fn hear(&mut self, sender: Sender, bytes: &[u8]) -> Vec<Inspected>;
+}
+
+/// An inspector for a new connection.
+pub fn inspector(
+    registry: &Registry,
+    codec: &str,
+    options: Option<&Node>,
+) -> Result<Box<dyn Inspector>, InspectError> {
+    find(registry, codec)?.inspector(options).map_err(InspectError::Options)
+}
+
+fn find<'a>(registry: &'a Registry, codec: &str) -> Result<&'a dyn AnyCodec, InspectError> {
+    registry.any_codec(codec).ok_or_else(|| InspectError::NoCodec {
+        name: codec.to_owned(),
+        known: registry.codecs().collect(),
+    })
+}
+
 /// Takes apart what was said on one connection, from its first byte.
 pub fn inspect(
     registry: &Registry,
@@ -133,9 +156,5 @@ pub fn inspect(
     options: Option<&Node>,
     pieces: &[Piece],
 ) -> Result<Vec<Inspected>, InspectError> {
-    let found = registry.any_codec(codec).ok_or_else(|| InspectError::NoCodec {
-        name: codec.to_owned(),
-        known: registry.codecs().collect(),
-    })?;
-    found.inspect(options, pieces).map_err(InspectError::Options)
+    find(registry, codec)?.inspect(options, pieces).map_err(InspectError::Options)
 }

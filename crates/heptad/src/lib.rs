@@ -40,6 +40,7 @@ mod registry;
 mod running;
 mod setup;
 mod table;
+mod tap;
 mod totals;
 
 #[cfg(feature = "admin")]
@@ -57,11 +58,13 @@ pub use heptad_redis as redis;
 pub use heptad_route as route;
 pub use hosted::{Host, HostError, Hosted, Streams};
 pub use inspect::{
-    Broken, Found, FrameFacts, InspectError, Inspected, Known, Piece, Sender, inspect,
+    Broken, Found, FrameFacts, InspectError, Inspected, Inspector, Known, Piece, Sender, inspect,
+    inspector,
 };
 pub use metrics::{CONTENT_TYPE, render};
 pub use process::Process;
 pub use registry::{Machines, Registry};
 pub use running::{EndpointTotals, Heptad, ListenerInfo, Running, StartError};
 pub use table::Table;
+pub use tap::{TapError, TapFrame, TapOptions, Tapping};
 pub use totals::{DifferenceRow, MirrorTotals, SeriesTotals, Totals};

@@ -5,11 +5,11 @@
 use std::{any::Any, collections::BTreeMap, fmt, marker::PhantomData, sync::Arc};
 
 use heptad_config::{Node, OptionsRule, Plugins, Problem};
-use heptad_core::{Codec, Filter, Options, OptionsError};
+use heptad_core::{Codec, Filter, Options, OptionsError, Sniff};
 use heptad_engine::{Engine, Explained, Machine, Peer, Plan, explain_frames};
 use heptad_filters::{AccessLog, Authorize, InjectFault, LimitConcurrency, LimitRate, Trace};
 
-use crate::inspect::{Inspected, Piece, walk};
+use crate::inspect::{Inspected, Inspector, Piece, Walk, walk};
 
 /// Builds one worker's engine from its listener's plan and a seed.
 pub type Machines = Arc<dyn Fn(Arc<Plan>, u64) -> Box<dyn Machine> + Send + Sync>;
@@ -103,6 +103,9 @@ impl Registry {
     }
 }
 
+/// A look at a connection's first bytes.
+pub(crate) type LooksAt = Arc<dyn Fn(&[u8]) -> Sniff + Send + Sync>;
+
 /// A codec whose type is forgotten.
 pub(crate) trait AnyCodec: fmt::Debug + Send + Sync {
     /// How engines of this codec with these options are built.
@@ -119,6 +122,10 @@ pub(crate) trait AnyCodec: fmt::Debug + Send + Sync {
     ) -> Result<Vec<Explained>, Problem>;
     /// Captured bytes of a connection, taken apart.
     fn inspect(&self, options: Option<&Node>, pieces: &[Piece]) -> Result<Vec<Inspected>, Problem>;
+    /// What tells by a connection's first bytes whether this is its protocol.
+    fn sniff(&self, options: Option<&Node>) -> Result<LooksAt, Problem>;
+    /// The same for a connection that goes on.
+    fn inspector(&self, options: Option<&Node>) -> Result<Box<dyn Inspector>, Problem>;
 }
 
 struct Of<C>(PhantomData<fn() -> C>);
@@ -156,6 +163,18 @@ impl<C: Codec> AnyCodec for Of<C> {
         let codec =
             C::new(&options::<C::Options>(node)?).map_err(|error| complaint(node, &error))?;
         Ok(walk(&codec, pieces))
+    }
+
+    fn sniff(&self, node: Option<&Node>) -> Result<LooksAt, Problem> {
+        let codec =
+            C::new(&options::<C::Options>(node)?).map_err(|error| complaint(node, &error))?;
+        Ok(Arc::new(move |bytes| codec.sniff(bytes)))
+    }
+
+    fn inspector(&self, node: Option<&Node>) -> Result<Box<dyn Inspector>, Problem> {
+        let codec =
+            C::new(&options::<C::Options>(node)?).map_err(|error| complaint(node, &error))?;
+        Ok(Box::new(Walk::new(&codec)))
     }
 }
 

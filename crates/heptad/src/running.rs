@@ -11,7 +11,7 @@ use std::{
 };
 
 use heptad_config::{Listener, Model, Problem};
-use heptad_engine::Plan;
+use heptad_engine::{Plan, Tap};
 use heptad_net::{Collected, Driver, DriverConfig, ListenerConfig};
 use serde::Serialize;
 
@@ -21,6 +21,7 @@ use crate::{
     outlets::Outlets,
     render,
     setup::{Part, Setup, attach, attach_built, sum},
+    tap::{TapError, TapOptions, Tapping},
 };
 
 /// Starts routers.
@@ -42,6 +43,8 @@ struct Inner {
     model: Mutex<Arc<Model>>,
     /// By listener: the plan that was handed out last.
     plans: Mutex<BTreeMap<String, Arc<Plan>>>,
+    /// By listener.
+    taps: BTreeMap<String, Arc<Tap>>,
     /// Below the driver, so that what the workers recorded last is still written.
     outlets: Outlets,
     draining: AtomicBool,
@@ -141,8 +144,14 @@ impl Builder {
     }
 }
 
-fn launch(setup: Setup, model: Model, outlets: Outlets) -> Result<Running, StartError> {
+fn launch(mut setup: Setup, model: Model, outlets: Outlets) -> Result<Running, StartError> {
     let workers = setup.workers();
+    let mut taps = BTreeMap::new();
+    for part in &mut setup.parts {
+        let tap = Arc::<Tap>::default();
+        set_tap(&mut part.plan, &tap);
+        taps.insert(part.name.clone(), tap);
+    }
     let listen =
         |part: &Part| ListenerConfig::new(&*part.name, part.listen.as_str(), part.factory());
     let mut config = DriverConfig::new(workers, setup.parts.iter().map(listen).collect());
@@ -166,6 +175,7 @@ fn launch(setup: Setup, model: Model, outlets: Outlets) -> Result<Running, Start
         model: Mutex::new(started.clone()),
         started,
         plans: Mutex::new(plans),
+        taps,
         outlets,
         draining: AtomicBool::new(false),
         last: Mutex::default(),
@@ -245,7 +255,10 @@ impl Running {
                 continue;
             };
             let compiled = compile(registry, &model, new)?;
-            if old.codec != new.codec {
+            let names = |one: &Listener| -> Vec<String> {
+                one.also.iter().map(|(name, _)| name.clone()).collect()
+            };
+            if old.codec != new.codec || names(old) != names(new) {
                 restarts.push(format!("listener {}: its codec has changed", new.name));
                 continue;
             }
@@ -272,6 +285,10 @@ impl Running {
             attach(&self.0.outlets, listener, plan)?;
         }
         for (listener, plan) in plans {
+            let mut plan = plan;
+            if let Some(tap) = self.0.taps.get(&listener.name) {
+                set_tap(&mut plan, tap);
+            }
             self.0.driver.swap(&listener.name, &plan);
             lock(&self.0.plans).insert(listener.name.clone(), plan);
         }
@@ -301,6 +318,10 @@ impl Running {
             attach_built(&self.0.outlets, listener, plan)?;
         }
         for (listener, plan) in plans {
+            let mut plan = plan;
+            if let Some(tap) = self.0.taps.get(&listener) {
+                set_tap(&mut plan, tap);
+            }
             self.0.driver.swap(&listener, &plan);
             lock(&self.0.plans).insert(listener, plan);
         }
@@ -338,6 +359,18 @@ impl Running {
         self.0.driver.halt();
     }
 
+    /// Opens the tap of a listener; see [`Tapping`]. There is one for each listener.
+    pub fn tap(&self, listener: &str, wanted: TapOptions) -> Result<Tapping, TapError> {
+        let name = listener.to_owned();
+        let tap = self.0.taps.get(listener).ok_or(TapError::NoListener { name })?;
+        Tapping::open(tap.clone(), wanted, Arc::new(self.0.driver.clock()))
+    }
+
+    /// What the admin server may show of requests and replies, as the router was started.
+    pub fn tap_policy(&self) -> heptad_config::TapPolicy {
+        self.0.started.admin.as_ref().map_or_else(Default::default, |admin| admin.tap)
+    }
+
     async fn ask(&self) -> Vec<Collected> {
         let fresh = self.0.driver.collect(PATIENCE).await;
         let mut last = lock(&self.0.last);
@@ -348,8 +381,18 @@ impl Running {
     }
 }
 
-fn options(listener: &Listener) -> Option<serde_json::Value> {
-    listener.codec_options.as_ref().map(heptad_config::Node::to_json)
+/// Gives a plan that nobody else has yet the tap of its listener.
+fn set_tap(plan: &mut Arc<Plan>, tap: &Arc<Tap>) {
+    if let Some(plan) = Arc::get_mut(plan) {
+        plan.tap = Some(tap.clone());
+        plan.also.iter_mut().for_each(|plan| set_tap(plan, tap));
+    }
+}
+
+fn options(listener: &Listener) -> Vec<Option<serde_json::Value>> {
+    let also = listener.also.iter().map(|(_, options)| options);
+    let all = std::iter::once(&listener.codec_options).chain(also);
+    all.map(|options| options.as_ref().map(heptad_config::Node::to_json)).collect()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

@@ -32,6 +32,13 @@ pub(crate) struct Part {
     pub(crate) machines: Machines,
 }
 
+/// The names of a listener's protocols, as labels have them.
+fn spoken(listener: &Listener) -> String {
+    let also = listener.also.iter().map(|(name, _)| name.as_str());
+    let all: Vec<_> = std::iter::once(listener.codec.as_str()).chain(also).collect();
+    all.join("+")
+}
+
 impl Setup {
     /// What a model says.
     pub(crate) fn of_model(registry: &Registry, model: &Model) -> Result<Self, Problem> {
@@ -39,7 +46,7 @@ impl Setup {
             let Compiled { plan, machines } = compile(registry, model, listener)?;
             Ok(Part {
                 name: listener.name.clone(),
-                codec: listener.codec.clone(),
+                codec: spoken(listener),
                 listen: listener.listen.to_string(),
                 plan,
                 machines,

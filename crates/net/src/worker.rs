@@ -212,7 +212,7 @@ impl Worker {
 
     fn rows(&self) -> Vec<Row> {
         let row = |seat: &Rc<Seat>| {
-            let (stats, endpoints) = seat.look(|m, _| (m.stats().clone(), m.endpoints()))?;
+            let (stats, endpoints) = seat.look(|m, _| (m.collect(), m.endpoints()))?;
             Some(Row { listener: seat.index, stats, endpoints, io: seat.io.get() })
         };
         self.seats.borrow().iter().filter_map(row).collect()

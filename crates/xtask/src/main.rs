@@ -48,7 +48,7 @@ cargo xtask COMMAND
       --seeds N              the seeds 0 to N-1; 3000 unless told
       --seed S               one of them, with every event
       --hours H              new ones for so long, with a line each minute
-  planted                    plant known bugs into a copy of the engine: the simulator finds each
+  planted [N]                plant known bugs into a copy of the engine: the simulator finds each
   suite NAME                 one real-input suite with its whole output (set-up must have run)
 ";
 
@@ -71,7 +71,7 @@ fn main() -> ExitCode {
         "bench-loud" => bench::loud(rest),
         "suite" => real::suite(rest),
         "sim" => sim::run(rest),
-        "planted" => planted::run(),
+        "planted" => planted::run(rest),
         "help" | "--help" | "-h" => {
             print!("{HELP}");
             Ok(true)

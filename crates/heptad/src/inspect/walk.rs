@@ -8,7 +8,7 @@ use heptad_core::{
     Want,
 };
 
-use super::{Broken, Found, FrameFacts, Inspected, Known, Piece, Sender};
+use super::{Broken, Found, FrameFacts, Inspected, Inspector, Known, Piece, Sender};
 
 /// Bytes shown on each side of the one that shows a fault.
 const AROUND: usize = 16;
@@ -82,8 +82,8 @@ struct Stream {
     ended: bool,
 }
 
-struct Walk<'a, C: Codec> {
-    codec: &'a C,
+pub(crate) struct Walk<C: Codec> {
+    codec: C,
     ctx: Ctx,
     session: C::Conn,
     link: C::Conn,
@@ -96,13 +96,20 @@ struct Walk<'a, C: Codec> {
     all: Vec<Inspected>,
 }
 
-impl<'a, C: Codec> Walk<'a, C> {
-    fn new(codec: &'a C) -> Self {
+impl<C: Codec> Inspector for Walk<C> {
+    fn hear(&mut self, sender: Sender, bytes: &[u8]) -> Vec<Inspected> {
+        Walk::hear(self, sender, bytes);
+        std::mem::take(&mut self.all)
+    }
+}
+
+impl<C: Codec> Walk<C> {
+    pub(crate) fn new(codec: &C) -> Self {
         let traits = codec.traits();
         let flavour = Flavour::default();
         let upstream = C::Upstream::default();
         Self {
-            codec,
+            codec: codec.clone(),
             ctx: Ctx::default().max_frame(traits.max_frame).want(Want::EVERYTHING),
             session: codec.open(Side::Session, flavour),
             link: codec.open(Side::Link(&upstream), flavour),
@@ -166,7 +173,7 @@ impl<'a, C: Codec> Walk<'a, C> {
     }
 
     fn request(&mut self, buf: &[u8]) -> (usize, Next) {
-        let (codec, max) = (self.codec, self.ctx.max_frame as usize);
+        let (codec, max) = (&self.codec, self.ctx.max_frame as usize);
         match codec.decode_request(&mut self.session, &self.ctx, buf) {
             Err(fault) => (0, Next::Fault(fault)),
             Ok(step) => match measure(&step, buf.len(), max) {
@@ -212,7 +219,7 @@ impl<'a, C: Codec> Walk<'a, C> {
         frame: &[u8],
         refused: Option<Fault>,
     ) -> FrameFacts {
-        let (codec, conn) = (self.codec, &self.session);
+        let (codec, conn) = (&self.codec, &self.session);
         let mut facts = FrameFacts {
             kind: meta.kind,
             id: meta.id,
@@ -242,7 +249,7 @@ impl<'a, C: Codec> Walk<'a, C> {
     }
 
     fn reply(&mut self, buf: &[u8]) -> (usize, Next) {
-        let (codec, max) = (self.codec, self.ctx.max_frame as usize);
+        let (codec, max) = (&self.codec, self.ctx.max_frame as usize);
         // A reply is decoded once, even if its end comes later.
         let step = match self.begun.take() {
             Some(meta) => Ok(Step::Frame(meta, ())),

@@ -297,7 +297,7 @@ impl<'a> Worker<'a> {
             }
             Command::Collect(answer) => {
                 let io = self.io;
-                let row = self.look(|m, _| (m.stats().clone(), m.endpoints()));
+                let row = self.look(|m, _| (m.collect(), m.endpoints()));
                 if let Some((stats, endpoints)) = row {
                     // Who asked may have given up.
                     let _ = answer.send(Row { stats, endpoints, io });
