@@ -1,5 +1,7 @@
 //! Tap, record and replay on a running router: the examples of their page, and who may look.
 
+#![allow(clippy::disallowed_methods, reason = "tests of a process wait for it")]
+
 mod common;
 
 use std::{

@@ -122,10 +122,8 @@ impl<C: Codec> Engine<C> {
         let Meta { kind, bind, fan_out, quiet, .. } = x.meta;
         let asked = kind == Kind::Request && bind == Bind::Shared && !quiet;
         let one = x.fan.is_none() && (x.of <= 1 || fan_out != FanOut::Index);
-        let alone = x.kept.is_empty()
-            && x.copied.is_none()
-            && x.tapped == 0
-            && x.reply_headers.is_none();
+        let alone =
+            x.kept.is_empty() && x.copied.is_none() && x.tapped == 0 && x.reply_headers.is_none();
         let open = x.phase == Phase::Sent && s.unread() <= hard;
         let stays = matches!(l.usage, Usage::Shared(_)) && !l.prepared && !l.draining;
         if !(asked && one && alone && open && stays) {

@@ -69,6 +69,9 @@ pub enum Found {
     Broken(Broken),
 }
 
+/// Names and values of headers, in order.
+pub type Headers = Vec<(Vec<u8>, Vec<u8>)>;
+
 /// What a codec says of a frame. Values are as rules see them; `Err(Unknown)` cannot be read.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -84,7 +87,7 @@ pub struct FrameFacts {
     /// Every key of a request, or that they cannot be told.
     pub keys: Result<Vec<Vec<u8>>, heptad_core::Unknown>,
     /// Of requests, in order; or that they cannot be read.
-    pub headers: Result<Vec<(Vec<u8>, Vec<u8>)>, heptad_core::Unknown>,
+    pub headers: Result<Headers, heptad_core::Unknown>,
     /// How a reply says that its request ended.
     pub outcome: Option<Outcome>,
     /// The protocol's own name of the error, of replies that have one.

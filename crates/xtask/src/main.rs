@@ -10,8 +10,8 @@
 
 mod bench;
 mod check;
-mod fuzz;
 mod counts;
+mod fuzz;
 mod paths;
 mod planted;
 mod real;
