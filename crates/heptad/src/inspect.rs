@@ -84,7 +84,7 @@ pub struct FrameFacts {
     /// Every key of a request, or that they cannot be told.
     pub keys: Result<Vec<Vec<u8>>, heptad_core::Unknown>,
     /// Of requests, in order; or that they cannot be read.
-    pub headers: Result<Vec<(Vec<u8>, Vec<u8>)>, heptad_core::Unknown>,
+    pub headers: Result<Headers, heptad_core::Unknown>,
     /// How a reply says that its request ended.
     pub outcome: Option<Outcome>,
     /// The protocol's own name of the error, of replies that have one.
@@ -92,6 +92,9 @@ pub struct FrameFacts {
     /// Why a request whose end is known would not be forwarded.
     pub refused: Option<Fault>,
 }
+
+/// Names and values.
+pub type Headers = Vec<(Vec<u8>, Vec<u8>)>;
 
 /// An attribute, owned.
 pub type Known = Result<Option<Vec<u8>>, heptad_core::Unknown>;

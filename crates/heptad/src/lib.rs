@@ -58,8 +58,8 @@ pub use heptad_redis as redis;
 pub use heptad_route as route;
 pub use hosted::{Host, HostError, Hosted, Streams};
 pub use inspect::{
-    Broken, Found, FrameFacts, InspectError, Inspected, Inspector, Known, Piece, Sender, inspect,
-    inspector,
+    Broken, Found, FrameFacts, Headers, InspectError, Inspected, Inspector, Known, Piece, Sender,
+    inspect, inspector,
 };
 pub use metrics::{CONTENT_TYPE, render};
 pub use process::Process;

@@ -9,6 +9,7 @@
 )]
 
 mod check;
+mod mutants;
 mod paths;
 mod planted;
 mod real;
@@ -37,6 +38,7 @@ cargo xtask COMMAND
       --seeds N              the seeds 0 to N-1; 3000 unless told
       --seed S               one of them, with every event
       --hours H              new ones for so long, with a line each minute
+  mutants [CRATE K/N]        a sample of cargo-mutants: nine of ten must be caught
   planted [N]                plant known bugs into a copy of the engine: the simulator finds each
   suite NAME                 one real-input suite with its whole output (set-up must have run)
 ";
@@ -53,6 +55,7 @@ fn main() -> ExitCode {
         "check" => check::run(),
         "redis-commands" => redis_commands::run(rest).map(|()| true),
         "suite" => real::suite(rest),
+        "mutants" => mutants::run(rest),
         "sim" => sim::run(rest),
         "planted" => planted::run(rest),
         "help" | "--help" | "-h" => {
