@@ -43,7 +43,7 @@ pub use explain::{
 };
 pub use machine::{ConnId, EndpointRow, Event, LinkId, Lost, Machine, Peer, SessionId};
 pub use plan::{Cluster, Compare, Limits, Links, Mirror, Plan, Route, Target};
-pub use sniff::{Sniffed, Sniffer};
+pub use sniff::{LooksAt, Sniffed, Sniffer};
 pub use stats::{
     Count, Difference, Histogram, MethodSeries, MirrorSeries, Mirrors, Seen, Series, Stats,
 };

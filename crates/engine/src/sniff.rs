@@ -19,12 +19,12 @@ use crate::{
     arena::{Arena, Key},
 };
 
-/// A codec's look at first bytes.
-type Look = Arc<dyn Fn(&[u8]) -> Sniff + Send + Sync>;
+/// What says of a connection's first bytes whether they are its protocol's.
+pub type LooksAt = Arc<dyn Fn(&[u8]) -> Sniff + Send + Sync>;
 
 /// A protocol of a [`Sniffer`].
 pub struct Sniffed {
-    sniff: Look,
+    sniff: LooksAt,
     machine: Box<dyn Machine>,
     /// From its sessions to the driver's.
     outer: HashMap<SessionId, SessionId, FixedState>,
@@ -32,7 +32,7 @@ pub struct Sniffed {
 
 impl Sniffed {
     /// What looks at a session's first bytes, and the machine that gets it.
-    pub fn new(sniff: Look, machine: Box<dyn Machine>) -> Self {
+    pub fn new(sniff: LooksAt, machine: Box<dyn Machine>) -> Self {
         Self { sniff, machine, outer: HashMap::default() }
     }
 }

@@ -9,13 +9,12 @@ use std::{
 use heptad_cluster::{Spec, Weighted};
 use heptad_config::{Action, Address, Cluster, Listener, Model, Problem, Span};
 use heptad_core::{Ctx, Filter};
-use heptad_engine::{Compare, Limits, Links, Mirror, Plan, Route, Sniffed, Sniffer, Target};
+use heptad_engine::{
+    Compare, Limits, Links, LooksAt, Mirror, Plan, Route, Sniffed, Sniffer, Target,
+};
 use heptad_route::Table;
 
-use crate::{
-    Machines, Registry,
-    registry::{AnyCodec, LooksAt},
-};
+use crate::{Machines, Registry, registry::AnyCodec};
 
 /// A listener ready to be started.
 pub(crate) struct Compiled {

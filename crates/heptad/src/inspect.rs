@@ -96,6 +96,9 @@ pub struct FrameFacts {
     pub refused: Option<Fault>,
 }
 
+/// Names and values.
+pub type Headers = Vec<(Vec<u8>, Vec<u8>)>;
+
 /// An attribute, owned.
 pub type Known = Result<Option<Vec<u8>>, heptad_core::Unknown>;
 

@@ -5,8 +5,8 @@
 use std::{any::Any, collections::BTreeMap, fmt, marker::PhantomData, sync::Arc};
 
 use heptad_config::{Node, OptionsRule, Plugins, Problem};
-use heptad_core::{Codec, Filter, Options, OptionsError, Sniff};
-use heptad_engine::{Engine, Explained, Machine, Peer, Plan, explain_frames};
+use heptad_core::{Codec, Filter, Options, OptionsError};
+use heptad_engine::{Engine, Explained, LooksAt, Machine, Peer, Plan, explain_frames};
 use heptad_filters::{AccessLog, Authorize, InjectFault, LimitConcurrency, LimitRate, Trace};
 
 use crate::inspect::{Inspected, Inspector, Piece, Walk, walk};
@@ -102,9 +102,6 @@ impl Registry {
         self.filters.get(name).map(|factory| (factory.0)(options))
     }
 }
-
-/// A look at a connection's first bytes.
-pub(crate) type LooksAt = Arc<dyn Fn(&[u8]) -> Sniff + Send + Sync>;
 
 /// A codec whose type is forgotten.
 pub(crate) trait AnyCodec: fmt::Debug + Send + Sync {

@@ -12,6 +12,7 @@ mod bench;
 mod check;
 mod counts;
 mod fuzz;
+mod mutants;
 mod paths;
 mod planted;
 mod real;
@@ -48,6 +49,7 @@ cargo xtask COMMAND
       --seeds N              the seeds 0 to N-1; 3000 unless told
       --seed S               one of them, with every event
       --hours H              new ones for so long, with a line each minute
+  mutants [CRATE K/N]        a sample of cargo-mutants: nine of ten must be caught
   planted [N]                plant known bugs into a copy of the engine: the simulator finds each
   suite NAME                 one real-input suite with its whole output (set-up must have run)
 ";
@@ -70,6 +72,7 @@ fn main() -> ExitCode {
         "bench-backend" => bench::backend(rest),
         "bench-loud" => bench::loud(rest),
         "suite" => real::suite(rest),
+        "mutants" => mutants::run(rest),
         "sim" => sim::run(rest),
         "planted" => planted::run(rest),
         "help" | "--help" | "-h" => {

@@ -3,7 +3,7 @@
 //! Says what it installs and nothing else; what is there already is left alone.
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
@@ -81,6 +81,26 @@ pub(crate) fn fuzzer() -> Result<(), String> {
         quiet(Command::new("cargo").args(["install", "--locked", "cargo-fuzz"]))?;
     }
     Ok(())
+}
+
+/// The version of cargo-mutants: another one makes other mutants.
+const MUTANTS: &str = "27.1.0";
+
+/// cargo-mutants, installed in the target folder where it is not on the path; only what needs it
+/// asks for it.
+pub(crate) fn cargo_mutants() -> Result<PathBuf, String> {
+    if let Some(file) = paths::program("cargo-mutants") {
+        return Ok(file);
+    }
+    let tools = paths::target().join("tools");
+    let file = tools.join("bin/cargo-mutants");
+    if !file.is_file() {
+        println!("setup: installing cargo-mutants {MUTANTS} in {}", tools.display());
+        let package = format!("cargo-mutants@{MUTANTS}");
+        let mut cargo = Command::new("cargo");
+        quiet(cargo.args(["install", "--quiet", "--locked", &package, "--root"]).arg(&tools))?;
+    }
+    Ok(file)
 }
 
 fn debian(packages: &[(&'static str, &str)]) -> Result<(), String> {

@@ -172,7 +172,7 @@ mod tests {
         if syn {
             builder = builder.syn();
         }
-        if syn && !ours || !syn {
+        if !(syn && ours) {
             builder = builder.ack(1);
         }
         let mut bytes = Vec::new();

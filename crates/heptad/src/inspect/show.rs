@@ -5,7 +5,7 @@ use std::fmt;
 use heptad_core::Unknown;
 use serde_json::{Value, json};
 
-use super::{Broken, Found, FrameFacts, Inspected, Known, Sender};
+use super::{Broken, Found, FrameFacts, Headers, Inspected, Known, Sender};
 
 /// Longest value that is shown to people, bytes.
 const SHOWN: usize = 120;
@@ -140,7 +140,7 @@ impl Inspected {
 impl FrameFacts {
     fn to_json(&self) -> Value {
         let texts = |all: &Vec<Vec<u8>>| all.iter().map(|one| plain(one)).collect::<Vec<_>>();
-        let pairs = |all: &Vec<(Vec<u8>, Vec<u8>)>| {
+        let pairs = |all: &Headers| {
             all.iter().map(|(name, value)| [plain(name), plain(value)]).collect::<Vec<_>>()
         };
         json!({

@@ -15,10 +15,8 @@ const ONEWAY: u8 = 4;
 /// A message with one text at most.
 fn message(kind: u8, name: &str, seq: u32, field: u8, text: &str) -> Vec<u8> {
     let mut out = vec![0, 0, 0, 0, 0x80, 1, 0, kind];
-    for text in [name] {
-        out.extend_from_slice(&(text.len() as u32).to_be_bytes());
-        out.extend_from_slice(text.as_bytes());
-    }
+    out.extend_from_slice(&(name.len() as u32).to_be_bytes());
+    out.extend_from_slice(name.as_bytes());
     out.extend_from_slice(&seq.to_be_bytes());
     out.extend_from_slice(&[11, 0, field]);
     out.extend_from_slice(&(text.len() as u32).to_be_bytes());
