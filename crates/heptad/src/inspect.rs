@@ -69,9 +69,6 @@ pub enum Found {
     Broken(Broken),
 }
 
-/// Names and values of headers, in order.
-pub type Headers = Vec<(Vec<u8>, Vec<u8>)>;
-
 /// What a codec says of a frame. Values are as rules see them; `Err(Unknown)` cannot be read.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
