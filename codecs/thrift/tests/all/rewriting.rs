@@ -330,11 +330,14 @@ fn only_the_message_of_a_frame_goes_to_servers_without_frames() {
         let hidden = message(p, CALL, "drop_everything", 4, &args());
         let short = &call[..call.len() - 1];
         let zlib = Header { transforms: vec![1], ..Header::new(3) };
-        let wrapped: [&dyn Fn(&[u8]) -> Vec<u8>; 3] =
-            [&framed, &|m| Header::new(3).frame(p, m), &|m| zlib.frame(p, m)];
-        for wrap in wrapped {
-            let two = wrap(&[&call[..], &hidden].concat());
-            for (bytes, whole) in [(wrap(&call), true), (two, true), (wrap(short), false)] {
+        let two = [&call[..], &hidden].concat();
+        for way in 0..3 {
+            let wrap = |message: &[u8]| match way {
+                0 => framed(message),
+                1 => Header::new(3).frame(p, message),
+                _ => zlib.frame(p, message),
+            };
+            for (bytes, whole) in [(wrap(&call), true), (wrap(&two), true), (wrap(short), false)] {
                 let mut conn = session(&codec);
                 let (meta, tag) = request(&codec, &mut conn, &bytes);
                 let unframed = upstream(ServerTransport::Unframed, ServerProtocol::Same);

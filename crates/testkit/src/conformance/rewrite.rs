@@ -51,11 +51,14 @@ pub(super) fn ids<C: Codec>(
     for (place, meta, tag) in all {
         if place + meta.len as usize > whole.end
             || matches!(meta.kind, Kind::Ping | Kind::Pong | Kind::GoAway)
-            || (set.recodes && meta.kind == Kind::Login)
         {
-            continue; // Never forwarded, not all there, or not without its credentials.
+            continue; // Never forwarded, or not all there.
         }
         let frame = Frame::of(set, cx, sample, bytes, place, meta, tag);
+        if set.recodes && meta.kind == Kind::Login {
+            frame.login()?;
+            continue;
+        }
         let new_ids = match set.by_id() {
             None => vec![None],
             Some(bits) => {
@@ -259,6 +262,21 @@ impl<'a, C: Codec> Frame<'a, C> {
         });
         let result = result.map_err(|(rule, why)| self.fail(rule, why))?;
         Ok(result.map(|()| chain.to_vec()))
+    }
+
+    /// A login may go on without its credentials, and then not say the same any more.
+    fn login(&self) -> Result<(), Failure> {
+        let Ok(new) = self.try_spliced(self.set.by_id().map(|_| 1), &[])? else {
+            return Ok(());
+        };
+        let trace = self.state(&[], Some(1))?.feed_whole(&new)?;
+        match trace.events.as_slice() {
+            [Event::Frame { .. } | Event::Reject { .. }] if trace.end == new.len() => Ok(()),
+            _ => {
+                let detail = format!("not one whole frame: {trace:?}");
+                Err(Failure::new(Rule::RewriteKeeps, &new, 0, detail))
+            }
+        }
     }
 
     /// The rewritten frame, and what its receiver finds in it.
