@@ -8,10 +8,11 @@ use crate::{
     dialect::{Dialect, Protocol, Transport, detect},
     frame::{Content, Frame, WRONG_PROTOCOL, WRONG_TRANSFORM, aux},
     header,
+    json::JsonWalk,
     message::{Head, kind},
     options::ThriftOptions,
     reply,
-    token::{Bounds, Encoding},
+    token::{Bounds, Encoding, Walk},
 };
 
 /// What stops a decoder for good, or until there are more bytes, as the step that it is.
@@ -221,6 +222,27 @@ impl Resume {
         self.active = matches!(found, Err(Stop::Need(_)));
         found
     }
+}
+
+/// Where the message ends that is in the first `end` bytes of `buf`.
+pub(crate) fn end_of(head: &Head, cx: &Ctx, buf: &[u8], end: usize) -> Result<usize, Fault> {
+    let end = Bound::end(end);
+    let found = match encoding(head.protocol) {
+        Some(encoding) => {
+            let mut walk = Walk::default();
+            walk.start(head.body);
+            walk.finish(encoding, buf, &Bounds::new(cx, end))
+        }
+        None => {
+            let mut walk = JsonWalk::default();
+            walk.start(head.body);
+            walk.finish(buf, cx, end)
+        }
+    };
+    found.map_err(|stop| match stop {
+        Stop::Fault(fault) => fault,
+        Stop::Need(_) => end.fault,
+    })
 }
 
 /// How structs are encoded; `None` for JSON.

@@ -8,7 +8,7 @@ use heptad_core::{Fault, Meta, Outcome, Reason, Rewrite, Splice};
 use crate::{
     conn::{Conn, Tag},
     cursor::{Bound, Varint},
-    decode::encoding,
+    decode::{encoding, end_of},
     dialect::{Dialect, Protocol, Transport},
     frame::{Content, Frame, aux, fault, parse_packed, split_id},
     header::{self, Persistent, Piece, Rewritten},
@@ -84,6 +84,14 @@ pub(crate) fn rewrite(
     let target = wanted.or(same);
     let transport = target.transport.unwrap_or(frame.transport);
     let protocol = target.protocol.unwrap_or(head.protocol);
+
+    // A frame may contain less than a message, or more than one: without the frame, a server would
+    // take what follows for the rest of it, or what is left over for a call that nobody has judged.
+    let message_end = if transport == Transport::Unframed && frame.transport != transport {
+        end_of(head, &from.cx, message, message_end)?
+    } else {
+        message_end
+    };
 
     // The pieces of the message.
     let old = |range: Range<usize>| match frame.content {

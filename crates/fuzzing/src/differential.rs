@@ -133,6 +133,8 @@ fn redis_reply(bytes: &[u8]) {
             First::Frame(ours) if ours == theirs => {}
             // Too deep, too many or too long for the limits.
             First::Fault(Fault { outcome: Outcome::TooLarge, .. }) => {}
+            // Pieces of a string without a length, which no server sends.
+            First::Fault(Fault { text: "unknown type of reply", .. }) if bytes.contains(&b';') => {}
             // A CR or an LF alone within a line: no server sends one.
             First::Fault(Fault { text: "line is not ended by CR LF", .. }) => {}
             First::Frame(ours) => {

@@ -3,7 +3,7 @@
 use awesomerpc::AwesomeRpc;
 use heptad_core::Codec;
 use heptad_dubbo::Dubbo;
-use heptad_redis::Redis;
+use heptad_redis::{Redis, RedisOptions, Secret, UserOptions};
 use heptad_testkit::{conformance::Conformance, fuzz};
 use heptad_thrift::Thrift;
 
@@ -24,6 +24,7 @@ macro_rules! targets {
 }
 
 targets! {
+    guarded: users_decode users_chunks users_rewrite,
     redis: redis_decode redis_chunks redis_rewrite,
     thrift: thrift_decode thrift_chunks thrift_rewrite,
     dubbo: dubbo_decode dubbo_chunks dubbo_rewrite,
@@ -33,6 +34,18 @@ targets! {
 thread_local! {
     // Its table of commands takes longer to make than most inputs to read.
     pub(crate) static REDIS: Redis = codec();
+    static USERS: Redis = users();
+}
+
+fn users() -> Redis {
+    let mut options = RedisOptions::default();
+    let mut user = UserOptions::default();
+    (user.name, user.password) = ("jason".to_owned(), Secret::new("sesame"));
+    options.users.push(user);
+    match Redis::new(&options) {
+        Ok(redis) => redis,
+        Err(error) => panic!("options that make no sense: {error}"),
+    }
 }
 
 /// The codec with its default options.
@@ -43,8 +56,14 @@ pub(crate) fn codec<C: Codec>() -> C {
     }
 }
 
+/// Commands have no head; passwords are not forwarded.
 fn redis() -> Conformance<Redis> {
-    REDIS.with(|redis| Conformance::new(redis.clone())).whole_frames()
+    REDIS.with(|redis| Conformance::new(redis.clone())).whole_frames().recodes()
+}
+
+/// A listener that has users of its own.
+fn guarded() -> Conformance<Redis> {
+    USERS.with(|redis| Conformance::new(redis.clone())).whole_frames().recodes()
 }
 
 /// Unframed messages end where their struct does; compressed ones are forwarded plain.

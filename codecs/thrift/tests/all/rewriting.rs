@@ -319,3 +319,36 @@ fn a_reply_to_an_unknown_dialect_stays_as_it_is() {
     let back = rewrite(&codec, to, &found, Tag::default(), Some(5), &[], &answer);
     assert_eq!(back.unwrap(), answer);
 }
+
+/// A frame with more than a message in it would be two calls for a server without frames, one of
+/// which no rule has seen; one with less would swallow the next client's.
+#[test]
+fn only_the_message_of_a_frame_goes_to_servers_without_frames() {
+    let codec = codec();
+    for p in PROTOCOLS {
+        let call = message(p, CALL, "list", 3, &args());
+        let hidden = message(p, CALL, "drop_everything", 4, &args());
+        let short = &call[..call.len() - 1];
+        let zlib = Header { transforms: vec![1], ..Header::new(3) };
+        let two = [&call[..], &hidden].concat();
+        for way in 0..3 {
+            let wrap = |message: &[u8]| match way {
+                0 => framed(message),
+                1 => Header::new(3).frame(p, message),
+                _ => zlib.frame(p, message),
+            };
+            for (bytes, whole) in [(wrap(&call), true), (wrap(&two), true), (wrap(short), false)] {
+                let mut conn = session(&codec);
+                let (meta, tag) = request(&codec, &mut conn, &bytes);
+                let unframed = upstream(ServerTransport::Unframed, ServerProtocol::Same);
+                let server = link(&codec, unframed, codec.flavour(&conn, &meta));
+                let sent = rewrite(&codec, (&conn, &server), &meta, tag, Some(3), &[], &bytes);
+                if whole {
+                    assert_eq!(sent.as_deref(), Ok(&call[..]), "{p:?}");
+                } else {
+                    assert_eq!(sent.unwrap_err().outcome, Outcome::BadRequest, "{p:?}");
+                }
+            }
+        }
+    }
+}

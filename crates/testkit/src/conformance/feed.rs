@@ -7,7 +7,9 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
-use heptad_core::{Asked, Codec, Ctx, Fault, Kind, Meta, Pairing, Span, Step};
+use heptad_core::{
+    Accepted, Answer, Asked, Codec, Ctx, Fault, Kind, Meta, Pairing, Question, Span, Step,
+};
 
 use super::{Failure, Rule};
 
@@ -315,6 +317,7 @@ impl<C: Codec> Peer<'_, C> {
             let _ = codec.key(conn, meta, frame, &mut Vec::new());
         })?;
         let mut scratch = Vec::new();
+        guard("keys", || codec.keys(conn, meta, tag, frame, &mut |_| {}).is_ok())?;
         guard("header, arg, timeout or keep", || {
             for name in self.names.iter().map(String::as_str).chain(["x-heptad-check"]) {
                 scratch.clear();
@@ -336,6 +339,9 @@ impl<C: Codec> Peer<'_, C> {
         }
         match (self.from, meta.kind) {
             (From::Server, Kind::Reply) => {
+                guard("redirect or reusable", || {
+                    codec.redirect(meta, frame).is_some() || codec.reusable(&self.conn)
+                })?;
                 if let Some(place) = self.asked.place(meta.id) {
                     self.asked.list.remove(place);
                 }
@@ -344,7 +350,21 @@ impl<C: Codec> Peer<'_, C> {
                 From::Client,
                 Kind::Request | Kind::Oneway | Kind::Open | Kind::Login | Kind::Control,
             ) => {
-                guard("accepted", || codec.accepted(&mut self.conn, meta, tag, frame))?;
+                let kept = {
+                    scratch.clear();
+                    codec.keep(&self.conn, meta, frame, &mut scratch).to_vec()
+                };
+                let fate = guard("accepted", || codec.accepted(&mut self.conn, meta, tag, frame))?;
+                if fate != Accepted::Forward {
+                    let question = Question::new(meta, tag).kept(&kept);
+                    guard("answer", || {
+                        codec.answer(&mut self.conn, &question, &Answer::Local, &mut Vec::new())
+                    })?
+                    .map_err(|fault| {
+                        (Rule::Answer, format!("`Answer::Local`, which it asked for: {fault:?}"))
+                    })?;
+                }
+                guard("principal", || codec.principal(&self.conn).is_some())?;
             }
             _ => {}
         }

@@ -11,11 +11,12 @@
 
 use std::{fs, path::Path};
 
-use heptad_core::{Codec, Ctx, Want};
+use heptad_core::{Codec, Ctx, Kind, Want};
 
 use super::{
-    Conformance, Failure, From, Rule, Sample, answers,
+    Conformance, Failure, From, Rule, Sample, Trace, answers,
     chunks::{equal, random_cuts},
+    feed::guard,
     garbage, greet, linear, parts, rewrite,
 };
 
@@ -34,7 +35,7 @@ const LONGEST: usize = 16 << 10;
 
 /// Frames of an input that are answered and rewritten: each is tried on a connection that has read
 /// all that came before it.
-const FRAMES: usize = 16;
+const FRAMES: usize = 8;
 
 /// So many of the frames, from the first to the last.
 pub(super) fn spread<T>(all: &[T]) -> impl Iterator<Item = &T> {
@@ -60,13 +61,32 @@ pub fn decode<C: Codec>(set: &Conformance<C>, data: &[u8]) {
         if input.control & control::SMALL != 0 {
             return Ok(()); // An answer may be longer than those limits.
         }
-        if input.sample.from == From::Client {
-            garbage::refused(set, input.cx, &input.sample.bytes, &whole)?;
+        match input.sample.from {
+            From::Client => garbage::refused(set, input.cx, &input.sample.bytes, &whole)?,
+            From::Server => settled(set, &input, &whole)?,
         }
         answers::some(set, input.cx, &input.sample, &whole, input.control)?;
         answers::connection(set, input.cx)?;
         greet::check(set, input.cx)
     });
+}
+
+/// The replies of a server come to the session that asked.
+fn settled<C: Codec>(
+    set: &Conformance<C>,
+    input: &Input,
+    whole: &Trace<C::Tag>,
+) -> Result<(), Failure> {
+    let mut session = set.end(input.cx, From::Client);
+    session.feed_whole(&input.sample.asked)?;
+    for (at, meta, tag) in rewrite::frames(whole) {
+        let frame = input.sample.bytes.get(at..at + meta.len as usize);
+        if let (Kind::Reply, Some(frame)) = (meta.kind, frame) {
+            guard("settled", || set.codec.settled(&mut session.conn, tag, &meta, frame))
+                .map_err(|(rule, why)| Failure::new(rule, &input.sample.bytes, at, why))?;
+        }
+    }
+    Ok(())
 }
 
 /// Reads the input in one piece, byte by byte and in random pieces: the same frames, in linear time.
@@ -97,7 +117,7 @@ pub fn rewrite<C: Codec>(set: &Conformance<C>, data: &[u8]) {
         let whole = set.peer(cx, &sample)?.feed_whole(&sample.bytes)?;
         rewrite::ids(set, cx, &sample, &sample.bytes, &whole, rewrite::Demand::Gentle)?;
         if set.headers.is_some() {
-            rewrite::one_header(set, cx, &sample, &whole)?;
+            rewrite::some_headers(set, cx, &sample, &whole)?;
         }
         parts::check(set, cx, &sample, &whole)
     });

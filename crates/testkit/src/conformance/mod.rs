@@ -164,7 +164,8 @@ impl<C: Codec> Conformance<C> {
     }
 
     /// A rewrite may encode a frame in another way, as one that was compressed and is not any
-    /// more: its body is then not compared, nor what it becomes with its old id.
+    /// more, or leave the credentials of a login out: bodies are then not compared, nor what becomes
+    /// of a frame with its old id, and logins not at all.
     pub fn recodes(mut self) -> Self {
         self.recodes = true;
         self

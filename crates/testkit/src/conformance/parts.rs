@@ -2,8 +2,8 @@
 //! merged into one reply. It is tried on every request that says of itself that it can be.
 
 use heptad_core::{
-    Chain, Codec, Ctx, FanOut, Kind, Meta, Outcome, Part, PartReply, Question, Reason, Rewrite,
-    Splice,
+    Bind, Chain, Codec, Ctx, FanOut, Kind, Meta, Outcome, Part, PartReply, Question, Reason,
+    Rewrite, Splice,
 };
 
 use super::{
@@ -27,6 +27,9 @@ pub(super) fn check<C: Codec>(
         conn.feed_whole(&sample.bytes[..at])?;
         conn.step(frame).map_err(|broken| fail(frame, broken))?.ok();
         let one = One { set, cx, sample, frame, meta, tag };
+        if sample.from == From::Client {
+            one.prelude(&mut conn)?;
+        }
         match (sample.from, meta.kind, meta.fan_out) {
             (From::Client, Kind::Request, FanOut::Split) => {
                 one.split(&conn)?;
@@ -74,6 +77,26 @@ impl<C: Codec> One<'_, C> {
             keys.push(key.to_vec());
         });
         known.ok().map(|()| keys)
+    }
+
+    /// What goes ahead of it on a link of the session's own is understood there.
+    fn prelude(&self, conn: &mut Peer<'_, C>) -> Result<(), Failure> {
+        if self.meta.bind == Bind::Shared {
+            return Ok(());
+        }
+        let mut link = (self.set.link)(&self.set.codec);
+        let mut out = Vec::new();
+        guard("prelude", || {
+            self.set.codec.prelude(&mut conn.conn, &mut link, &self.meta, self.tag, &mut out)
+        })
+        .map_err(|broken| fail(self.frame, broken))?;
+        let trace = self.set.end(self.cx, From::Client).feed_whole(&out)?;
+        let fault = trace.events.iter().any(|event| matches!(event, Event::Fault { .. }));
+        if !fault && trace.end == out.len() {
+            return Ok(());
+        }
+        let detail = format!("what goes ahead of {:?}: {trace:?}", self.meta);
+        Err(Failure::new(Rule::Greet, &out, trace.end, detail))
     }
 
     /// Every second key, and the others: each part has the keys that were chosen, in their order.

@@ -1,6 +1,8 @@
 //! Rewriting: decoded again, a frame says the same as before, but for what was to be changed.
 
-use heptad_core::{Chain, Codec, Ctx, Fault, Found, HeaderEdit, Kind, Meta, Rewrite, Splice};
+use heptad_core::{
+    Chain, Codec, Ctx, Fault, Found, HeaderEdit, Kind, Meta, Outcome, Rewrite, Splice,
+};
 
 use super::{Conformance, Event, Failure, From, Peer, Rule, Sample, Trace, feed::guard};
 
@@ -55,6 +57,10 @@ pub(super) fn ids<C: Codec>(
             continue; // Never forwarded, or not all there.
         }
         let frame = Frame::of(set, cx, sample, bytes, place, meta, tag);
+        if set.recodes && meta.kind == Kind::Login {
+            frame.login()?;
+            continue;
+        }
         let new_ids = match set.by_id() {
             None => vec![None],
             Some(bits) => {
@@ -132,29 +138,54 @@ fn headers<C: Codec>(frame: &Frame<'_, C>, names: &[String]) -> Result<(), Failu
     Ok(())
 }
 
-/// One edit of each request that has headers, if the codec makes it at all.
-pub(super) fn one_header<C: Codec>(
+/// Edits of each frame, if the codec makes them at all; where there are headers, they are seen.
+pub(super) fn some_headers<C: Codec>(
     set: &Conformance<C>,
     cx: Ctx,
     sample: &Sample,
     whole: &Trace<C::Tag>,
 ) -> Result<(), Failure> {
-    let edits = [HeaderEdit::Set { name: NEW.into(), value: "one".into() }];
+    let names = set.headers.as_deref().unwrap_or_default();
+    let to = |name: &str, value: &str| HeaderEdit::Set { name: name.into(), value: value.into() };
     let all: Vec<_> = frames(whole).collect();
-    for &(place, meta, tag) in super::fuzz::spread(&all) {
-        let request = matches!(meta.kind, Kind::Request | Kind::Oneway | Kind::Open);
-        if !request || place + meta.len as usize > whole.end {
+    for (number, &(place, meta, tag)) in super::fuzz::spread(&all).enumerate() {
+        let edited = matches!(meta.kind, Kind::Request | Kind::Oneway | Kind::Open | Kind::Reply);
+        if !edited || place + meta.len as usize > whole.end {
             continue;
         }
         let frame = Frame::of(set, cx, sample, &sample.bytes, place, meta, tag);
         // Not every dialect of a protocol has headers.
-        let mut names = set.headers.iter().flatten();
-        let has = names.any(|name| matches!(frame.header(&meta, frame.bytes(), name), Ok(Some(_))));
-        if !has || frame.try_spliced(None, &edits)?.is_err() {
-            continue;
+        let has = sample.from == From::Client
+            && names
+                .iter()
+                .any(|name| matches!(frame.header(&meta, frame.bytes(), name), Ok(Some(_))));
+        let long = "é𝄞\n\"".repeat(1 << (number * 3 % 10));
+        let mut edits = vec![to(NEW, &long)];
+        if let Some(name) = names.get(number % names.len().max(1)) {
+            edits.push(match number % 3 {
+                0 => HeaderEdit::Remove { name: name.as_str().into() },
+                1 => HeaderEdit::Add { name: name.as_str().into(), value: "more".into() },
+                _ => to(name, "other"),
+            });
         }
-        let (new, meta) = frame.rewritten(None, &edits)?;
-        frame.sees(&new, &meta, NEW, Some(b"one"), &edits)?;
+        let only_remove = [HeaderEdit::Remove { name: NEW.into() }];
+        for edits in [&edits[..], &only_remove] {
+            if frame.try_spliced(None, edits)?.is_err() {
+                continue;
+            }
+            let new = frame.spliced(None, edits)?;
+            let mut peer = frame.state(&[], None)?;
+            let trace = peer.feed_whole(&new)?;
+            let [Event::Frame { meta, .. }] = *trace.events.as_slice() else {
+                let detail = format!("{edits:?}: not one whole frame: {trace:?}");
+                return Err(Failure::new(Rule::RewriteKeeps, &new, 0, detail));
+            };
+            if has {
+                let expected =
+                    (edits.len() > 1 || edits != &only_remove[..]).then_some(long.as_bytes());
+                frame.sees(&new, &meta, NEW, expected, edits)?;
+            }
+        }
     }
     Ok(())
 }
@@ -233,6 +264,23 @@ impl<'a, C: Codec> Frame<'a, C> {
         });
         let result = result.map_err(|(rule, why)| self.fail(rule, why))?;
         Ok(result.map(|()| chain.to_vec()))
+    }
+
+    /// A login may go on without its credentials, and then not say the same any more.
+    fn login(&self) -> Result<(), Failure> {
+        let Ok(new) = self.try_spliced(self.set.by_id().map(|_| 1), &[])? else {
+            return Ok(());
+        };
+        let trace = self.state(&[], Some(1))?.feed_whole(&new)?;
+        match trace.events.as_slice() {
+            [Event::Frame { .. } | Event::Reject { .. }] if trace.end == new.len() => Ok(()),
+            // Who has not logged in may say less, and not all spellings count alike.
+            [Event::Fault { fault, .. }] if fault.outcome == Outcome::TooLarge => Ok(()),
+            _ => {
+                let detail = format!("not one whole frame: {trace:?}");
+                Err(Failure::new(Rule::RewriteKeeps, &new, 0, detail))
+            }
+        }
     }
 
     /// The rewritten frame, and what its receiver finds in it.

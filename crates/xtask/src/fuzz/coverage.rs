@@ -20,6 +20,8 @@ const LEFT_OUT: &[&str] = &[
     "/wire.rs",
     "/wire/",
     "dubbo/src/call.rs",
+    // Numbers are written by clients and servers made of `wire`, never by the codec.
+    "dubbo/src/hessian/write.rs",
     "redis/src/auth",
     "redis/src/conn.rs",
     "redis/src/join.rs",
