@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use heptad_cluster::{Balance, DEFAULT_TABLE_SIZE};
-use heptad_core::{Ctx, Outcome, Reason, Time};
+use heptad_core::{Attr, Ctx, Outcome, Reason, Time};
 use heptad_engine::{Limits, Links, Plan};
 use heptad_redis::{Redis, RedisUpstream, Secret};
-use heptad_route::Expr;
+use heptad_route::{Expr, Text};
 use heptad_testkit::sim::{
     Client, End, Io, Profile, Script, Sim,
     resp::{Server, Store, Value, line},
@@ -503,4 +503,28 @@ fn a_pop_behind_a_barrier_is_not_sent_for_a_client_that_has_left() {
         assert_eq!(sim.machine().sessions(), 0);
         sim.finish_clean();
     }
+}
+
+#[test]
+fn what_has_no_route_changes_nothing() {
+    let method = |name: &str| Expr::Attr(Attr::Method, Text::Exact(name.to_owned()));
+    let mut plan = plan(1, 1_000);
+    plan.table = table(&[method("GET")]);
+    let mut sim = sim::<Redis>(plan, 1);
+    store(&mut sim, "r:0", Profile::default());
+    let (client, got) = connect(&mut sim, Profile::default());
+    for text in ["CLIENT REPLY OFF", "QUIT", "GET k"] {
+        sim.send(client, &line(text));
+    }
+    sim.run(ms(50));
+    let got = values(&got);
+    assert_eq!(got.len(), 3, "{got:?}");
+    assert!(
+        is_error(&got[0], "ERR heptad: no route") && is_error(&got[1], "ERR heptad"),
+        "{got:?}"
+    );
+    assert_eq!(got[2], Value::Null);
+    assert!(sim.is_open(client));
+    assert_eq!(sim.ended(Outcome::NoRoute, Reason::None), 2);
+    sim.finish_clean();
 }
