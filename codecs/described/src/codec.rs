@@ -82,6 +82,7 @@ impl<O> Described<O> {
         meta: &Meta,
         frame: &'a [u8],
         span: heptad_core::Span,
+        unknown: impl Fn(&Shape) -> bool,
         of: impl Fn(&Shape) -> &Option<Fixed>,
         scratch: &'a mut Vec<u8>,
     ) -> Found<'a> {
@@ -95,6 +96,9 @@ impl<O> Described<O> {
             return Ok(Some(scratch));
         }
         let value = span.of(frame);
+        if value.is_none() && unknown(shape) {
+            return Err(Unknown);
+        }
         match (value, shape.headers.and_then(|number| shape.parts.get(number))) {
             // A string that could not be shown as it stands was left in its quotes.
             (Some([b'"', ..]), Some(part)) => match &part.what {
@@ -202,7 +206,10 @@ impl<O: Origin> Codec for Described<O> {
             Answer::Error { outcome, text, .. } => {
                 filling.text = text;
                 filling.status = answer::status_of(&self.table, outcome);
-                &answers.error
+                match (&answers.stream_error, to.meta.kind) {
+                    (own @ Some(_), Kind::Open) => own,
+                    _ => &answers.error,
+                }
             }
             _ => &None,
         };
@@ -216,7 +223,7 @@ impl<O: Origin> Codec for Described<O> {
         frame: &'a [u8],
         scratch: &'a mut Vec<u8>,
     ) -> Found<'a> {
-        self.text(meta, frame, meta.service, |shape| &shape.service, scratch)
+        self.text(meta, frame, meta.service, |shape| shape.unknown[0], |shape| &shape.service, scratch)
     }
 
     fn method<'a>(
@@ -226,7 +233,7 @@ impl<O: Origin> Codec for Described<O> {
         frame: &'a [u8],
         scratch: &'a mut Vec<u8>,
     ) -> Found<'a> {
-        self.text(meta, frame, meta.method, |shape| &shape.method, scratch)
+        self.text(meta, frame, meta.method, |shape| shape.unknown[1], |shape| &shape.method, scratch)
     }
 
     fn key<'a>(
@@ -236,7 +243,7 @@ impl<O: Origin> Codec for Described<O> {
         frame: &'a [u8],
         scratch: &'a mut Vec<u8>,
     ) -> Found<'a> {
-        self.text(meta, frame, meta.key, |shape| &shape.key, scratch)
+        self.text(meta, frame, meta.key, |shape| shape.unknown[2], |shape| &shape.key, scratch)
     }
 
     fn header<'a>(

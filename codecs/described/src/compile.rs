@@ -144,12 +144,12 @@ fn statuses(said: &Description, wrong: &mut Complaints) -> Vec<Status> {
             let message = "the name of a status has 1 to 64 bytes";
             wrong.add(format!("{path}.name"), message, "write a word such as `NOT_FOUND`");
         }
-        if all.iter().any(|other| other.value == status.value) {
-            let message = format!("{} is the value of a status before", status.value);
+        if all.iter().any(|other| other.value == status.value.0) {
+            let message = format!("{} is the value of a status before", status.value.0);
             wrong.add(format!("{path}.value"), message, "list each value once");
         }
         all.push(Status {
-            value: status.value,
+            value: status.value.0,
             name: status.name.as_str().into(),
             outcome: found.unwrap_or_default(),
         });
@@ -162,7 +162,7 @@ fn statuses(said: &Description, wrong: &mut Complaints) -> Vec<Status> {
 fn says(said: &Description, statuses: &[Status], outcome: Outcome) -> u64 {
     let word = |word: &str| {
         let hit = |known: &String| known == word;
-        said.statuses.iter().find(|status| status.says.iter().any(hit)).map(|status| status.value)
+        said.statuses.iter().find(|status| status.says.iter().any(hit)).map(|status| status.value.0)
     };
     let same = || statuses.iter().find(|status| status.outcome == outcome).map(|s| s.value);
     let bad = || statuses.iter().find(|status| status.outcome != Outcome::Ok).map(|s| s.value);
@@ -215,7 +215,7 @@ fn version(
     let magic = hex_at(&format!("{path}magic"), level.layout.magic.unwrap_or_default(), wrong);
     let kind = level.kind.and_then(|kind| {
         let path = format!("{path}kind");
-        Some(Masked { field: field(&path, kind, wrong)?, mask: kind.mask.unwrap_or(u64::MAX) })
+        Some(Masked { field: field(&path, kind, wrong)?, mask: kind.mask.map_or(u64::MAX, |mask| mask.0) })
     });
     let first = shapes.len();
     let mut kinds = Kinds { small: [[UNKNOWN; 2]; 16], large: Box::default() };
@@ -230,7 +230,8 @@ fn version(
             let cure = "write `kinds: {request: 1}`, or `kinds: {request: }` without a kind field";
             wrong.add(path.as_str(), "the kinds of this frame are missing", cure);
         }
-        for (&name, &value) in &frame.kinds {
+        for (&name, value) in &frame.kinds {
+            let value = value.map(|value| value.0);
             let at = format!("{path}.kinds.{}", word(name));
             if value.is_some() != kind.is_some() {
                 match value {
@@ -258,6 +259,7 @@ fn version(
             shape.value = value.unwrap_or(0);
             let index = u8::try_from(shapes.len()).unwrap_or(UNEXPECTED - 1);
             let from = frame.from.unwrap_or(default_side(name));
+            shape.sides = [from != From::Server, from != From::Client];
             let place = match usize::try_from(shape.value).ok().and_then(|v| kinds.small.get_mut(v)) {
                 Some(place) => Some(place),
                 None => {
@@ -312,12 +314,16 @@ fn answers(
     copied: &mut usize,
     wrong: &mut Complaints,
 ) -> Answers {
-    let AnswersSaid { error, direct, ping, pong, cancel, goaway } = level.answers;
-    let mut make = |name: &str, said: &Option<TemplateSaid>| {
+    let AnswersSaid { error, stream_error, direct, ping, pong, cancel, goaway } = level.answers;
+    let mut make = |name: &str, said: &Option<TemplateSaid>, side: usize| {
         let said = said.as_ref()?;
         let path = format!("{}.{name}", level.answers_path);
-        let Some(place) = own.iter().position(|shape| shape.kind == kind_of(said.kind)) else {
-            let message = format!("there is no frame of the kind {}", word(said.kind));
+        let Some(place) = own
+            .iter()
+            .position(|shape| shape.kind == kind_of(said.kind) && shape.sides.get(side) == Some(&true))
+        else {
+            let who = if side == 0 { "a client" } else { "a server" };
+            let message = format!("there is no frame of the kind {} from {who}", word(said.kind));
             let cure = "name a kind that is listed in `frames`";
             wrong.add(format!("{path}.kind"), message, cure);
             return None;
@@ -370,6 +376,12 @@ fn answers(
             let each = said.iter().enumerate();
             each.map(|(i, piece)| self::piece(&format!("{path}.{i}"), piece, wrong)).collect()
         };
+        let mut instead = Vec::new();
+        for (i, other) in said.instead.iter().enumerate() {
+            let body = pieces(format!("{path}.instead.{i}.body"), &other.body);
+            instead.push((other.offset, other.is, body));
+            *copied = (*copied).max(other.offset.saturating_add(1));
+        }
         let parts = said.parts.iter().enumerate();
         Some(Template {
             shape: first + place,
@@ -378,15 +390,17 @@ fn answers(
             status,
             parts: parts.map(|(i, part)| pieces(format!("{path}.parts.{i}"), part)).collect(),
             body: pieces(format!("{path}.body"), &said.body),
+            instead: instead.into(),
         })
     };
     Answers {
-        error: make("error", error),
-        direct: make("direct", direct),
-        ping: make("ping", ping),
-        pong: make("pong", pong),
-        cancel: make("cancel", cancel),
-        goaway: make("goaway", goaway),
+        error: make("error", error, 1),
+        stream_error: make("stream_error", stream_error, 1),
+        direct: make("direct", direct, 1),
+        ping: make("ping", ping, 0),
+        pong: make("pong", pong, 1),
+        cancel: make("cancel", cancel, 0),
+        goaway: make("goaway", goaway, 1),
     }
 }
 
@@ -427,7 +441,7 @@ impl Shape {
         match self.id.as_ref()? {
             crate::table::Id::Fixed(field) => Some(u32::from(field.width) * 8),
             // What receivers can be trusted to hold.
-            _ => Some(31),
+            _ => Some(32),
         }
     }
 

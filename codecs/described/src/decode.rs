@@ -6,9 +6,9 @@ use heptad_core::{Ctx, Fault, Kind, Meta, Outcome, Reason, Span, Step};
 
 use crate::{
     json,
-    section::{self, Bad, Value},
+    section::{self, Bad, Entry, Value},
     table::{
-        Expect, Extent, Fixed, Form, Id, OTHER, Part, Protobuf, Shape, Slot, Table, UNEXPECTED,
+        Expect, Extent, Fixed, Form, Id, Named, OTHER, Part, Protobuf, Shape, Slot, Table, UNEXPECTED,
         Version, What, Written,
     },
 };
@@ -132,7 +132,6 @@ pub(crate) fn decode(
     };
     let known = shape.head.is_some() || whole.is_some();
     let mut walk = Walk {
-        table,
         shape,
         frame: buf.get(..buf.len().min(end)).unwrap_or_default(),
         at: shape.initial,
@@ -152,6 +151,9 @@ pub(crate) fn decode(
         Err(Stop::Fault(fault)) => return refuse(meta, fault),
     }
     let Walk { at, facts, .. } = walk;
+    if !known && at > cx.max_head as usize {
+        return refuse(meta, too_long);
+    }
     let head = if whole.is_some() { len } else { at };
     if (known && at != end && shape.head.is_some()) || (!shape.body && at != content) {
         return refuse(meta, malformed("there is more in the frame than there should be"));
@@ -187,6 +189,17 @@ fn finish(table: &Table, shape: &Shape, buf: &[u8], facts: &Facts, meta: &mut Me
         text(&shape.service, &mut meta.service);
         text(&shape.method, &mut meta.method);
         text(&shape.key, &mut meta.key);
+        if shape.after != [None; 3] {
+            for (after, span) in
+                shape.after.iter().zip([&mut meta.service, &mut meta.method, &mut meta.key])
+            {
+                let whole = span.of(buf).unwrap_or_default();
+                if let Some(last) = after.and_then(|after| memchr::memrchr(after, whole)) {
+                    let at = (span.at as usize).saturating_add(last + 1);
+                    *span = Span::new(at, whole.len().saturating_sub(last + 1));
+                }
+            }
+        }
         if facts.oneway && meta.kind == Kind::Request {
             meta.kind = Kind::Oneway;
         }
@@ -222,11 +235,7 @@ fn choose<'v>(versions: &'v [Version], buf: &[u8]) -> Result<Result<&'v Version,
         }
     }
     match partial {
-        // One frame more than the magic must come anyway.
-        Some(need) => Ok(Err(match versions {
-            [only] => need.max(only.least),
-            _ => need,
-        })),
+        Some(need) => Ok(Err(need)),
         None => Err(malformed("this is not the protocol")),
     }
 }
@@ -299,7 +308,6 @@ pub(crate) fn content(part: &Part, frame: &[u8], at: usize, end: usize) -> Resul
 }
 
 struct Walk<'a> {
-    table: &'a Table,
     shape: &'a Shape,
     /// What has come, up to the end of the head.
     frame: &'a [u8],
@@ -354,10 +362,10 @@ impl Walk<'_> {
         section::each(form, section, |pair| {
             count += 1;
             many = count > most;
-            for (place, (name, slot)) in shape.named.iter().enumerate() {
+            for (place, Named { name, slot, fallback }) in shape.named.iter().enumerate() {
                 if section::is(form, section, &pair, name) {
                     let bit = 1_u32.checked_shl(place as u32).unwrap_or(0);
-                    if seen & bit != 0 && form.first {
+                    if (seen & bit != 0 && form.first) || (*fallback && seen & (bit >> 1) != 0) {
                         continue;
                     }
                     seen |= bit;
@@ -372,9 +380,8 @@ impl Walk<'_> {
             return Err(Self::too_many());
         }
         let needs_id = matches!(shape.id, Some(Id::Named(_)));
-        let has_id = |(place, (_, slot)): (usize, &(Box<[u8]>, Slot))| {
-            *slot == Slot::Id && seen >> place & 1 == 1
-        };
+        let has_id =
+            |(place, named): (usize, &Named)| named.slot == Slot::Id && seen >> place & 1 == 1;
         if needs_id && !shape.named.iter().enumerate().any(has_id) {
             return Err(Stop::Fault(malformed("the id is missing")));
         }
@@ -388,54 +395,58 @@ impl Walk<'_> {
         let message = self.frame.get(range.clone()).unwrap_or_default();
         let (shape, most, facts) = (self.shape, self.cx.max_parts, &mut self.facts);
         let span = |bytes: &Range<usize>| Span::new(range.start.saturating_add(bytes.start), bytes.len());
-        if shape.status.is_none() && shape.numbered.iter().any(|(_, slot)| *slot == Slot::Status) {
+        if shape.status.is_none() && shape.numbered.iter().any(|wanted| wanted.slot == Slot::Status) {
             // Zero is not written.
             facts.status = Some(0);
         }
         let mut count = 0_u32;
         let mut bad = false;
-        let mut wide = false;
         section::fields(message, |entry| {
             count = count.saturating_add(1);
             if let (Value::Bytes(bytes), true) = (&entry.value, form.headers == Some(entry.number))
             {
-                bad |= section::map_entry(message, bytes.clone()).is_err();
+                bad |= form.within == 0 && section::map_entry(message, bytes.clone()).is_err();
             }
-            let wanted = shape.numbered.iter().filter(|(number, _)| *number == entry.number);
-            for (_, slot) in wanted {
-                match (slot, &entry.value) {
-                    (Slot::Service, Value::Bytes(bytes)) => facts.service = span(bytes),
-                    (Slot::Method, Value::Bytes(bytes)) => facts.method = span(bytes),
-                    (Slot::Key, Value::Bytes(bytes)) => facts.key = span(bytes),
-                    (Slot::Id, Value::Varint(id)) => {
-                        wide |= *id > most_of(&self.table.traits);
-                        facts.id = *id;
+            let mut note = |entry: &Entry, within: u32| {
+                let wanted = shape.numbered.iter();
+                for wanted in wanted.filter(|w| w.number == entry.number && w.within == within) {
+                    match (wanted.slot, &entry.value) {
+                        (Slot::Service, Value::Bytes(bytes)) => facts.service = span(bytes),
+                        (Slot::Method, Value::Bytes(bytes)) => facts.method = span(bytes),
+                        (Slot::Key, Value::Bytes(bytes)) => facts.key = span(bytes),
+                        (Slot::Id, Value::Varint(id)) => facts.id = *id,
+                        (Slot::Status, Value::Varint(status)) => facts.status = Some(*status),
+                        (Slot::Oneway, value) => {
+                            facts.oneway = holds(&shape.oneway, message, value);
+                        }
+                        (Slot::AppError, value) => {
+                            facts.app_error = holds(&shape.app_error, message, value);
+                        }
+                        _ => {}
                     }
-                    (Slot::Status, Value::Varint(status)) => facts.status = Some(*status),
-                    (Slot::Oneway, value) => facts.oneway = holds(&shape.oneway, message, value),
-                    (Slot::AppError, value) => {
-                        facts.app_error = holds(&shape.app_error, message, value);
-                    }
-                    _ => {}
                 }
+            };
+            note(&entry, 0);
+            if let Value::Bytes(bytes) = &entry.value
+                && shape.numbered.iter().any(|wanted| wanted.within == entry.number)
+            {
+                let inner = message.get(bytes.clone()).unwrap_or_default();
+                let whole = section::fields(inner, |mut field| {
+                    count = count.saturating_add(1);
+                    if let Value::Bytes(inside) = &mut field.value {
+                        *inside = bytes.start + inside.start..bytes.start + inside.end;
+                    }
+                    note(&field, entry.number);
+                    count <= most
+                });
+                bad |= whole.is_err();
             }
             count <= most
         })?;
         if count > most {
             return Err(Self::too_many());
         }
-        if wide {
-            return Err(Stop::Fault(malformed("an id that is too large")));
-        }
         if bad { Err(Bad.into()) } else { Ok(()) }
-    }
-}
-
-/// The largest id there is.
-fn most_of(traits: &heptad_core::Traits) -> u64 {
-    match traits.pairing {
-        heptad_core::Pairing::ById { bits } => u64::MAX >> 64_u32.saturating_sub(bits).min(63),
-        _ => u64::MAX,
     }
 }
 

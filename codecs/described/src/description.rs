@@ -77,8 +77,11 @@ impl Origin for Own {
 }
 
 /// The protocols that come with Heptad: their names and descriptions.
-pub const SHIPPED: [(&str, &str); 1] =
-    [("awesomerpc", include_str!("../protocols/awesomerpc.yaml"))];
+pub const SHIPPED: [(&str, &str); 3] = [
+    ("awesomerpc", include_str!("../protocols/awesomerpc.yaml")),
+    ("bolt", include_str!("../protocols/bolt.yaml")),
+    ("trpc", include_str!("../protocols/trpc.yaml")),
+];
 
 /// A protocol that comes with Heptad.
 macro_rules! shipped {
@@ -110,4 +113,8 @@ macro_rules! shipped {
 shipped! {
     /// AwesomeRPC, described.
     AwesomeRpc AwesomeRpcOrigin = "awesomerpc",
+    /// SOFABolt, versions 1 and 2.
+    Bolt BoltOrigin = "bolt",
+    /// tRPC: calls and streams.
+    Trpc TrpcOrigin = "trpc",
 }

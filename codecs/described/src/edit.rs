@@ -300,7 +300,7 @@ impl<'a> Edited<'a> {
         }
         for (name, value) in added(self.edits) {
             match &form.written {
-                Written::Pairs { name: n, value: v } => {
+                Written::Pairs { name: n, value: v, .. } => {
                     for (field, text) in [(n, name), (v, value)] {
                         let len = text.len() as u64;
                         if len > field.most() {
@@ -339,6 +339,9 @@ impl<'a> Edited<'a> {
         sink: &mut impl Sink,
     ) -> Result<(), Fault> {
         let message = self.frame.get(old.clone()).ok_or(UNREADABLE)?;
+        if form.within != 0 && !self.edits.is_empty() {
+            return Err(UNREADABLE);
+        }
         let own = |name: &str| {
             form.fields.iter().find(|(known, _)| **known == *name).map(|(_, number)| *number)
         };

@@ -19,12 +19,15 @@ mod hex;
 mod json;
 pub mod model;
 pub mod samples;
+mod number;
 mod section;
 mod shapes;
 mod table;
 
+pub use number::Number;
 pub use codec::{Conn, Described, Origin};
 pub use compile::Complaint;
 pub use description::{
-    AwesomeRpc, AwesomeRpcOrigin, Frame, Own, Protocol, SHIPPED, check, read,
+    AwesomeRpc, AwesomeRpcOrigin, Bolt, BoltOrigin, Frame, Own, Protocol, SHIPPED, Trpc, TrpcOrigin,
+    check, read,
 };

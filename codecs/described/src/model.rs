@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::Number;
+
 /// Keys that say how the bytes of a frame are laid out. They may stand at the top, in a version and
 /// in a frame; the inner one counts.
 macro_rules! layout {
@@ -149,7 +151,7 @@ layout! {
     /// Frames of one form.
     Frame {
         /// The kinds of frames of this form, and the value of the kind field for each.
-        kinds: BTreeMap<KindName, Option<u64>>,
+        kinds: BTreeMap<KindName, Option<Number>>,
         /// Who sends them, if the kinds do not say it.
         from: Option<From>,
         /// What stands behind the initial bytes, in order. Whatever comes then is the body.
@@ -216,7 +218,7 @@ pub struct Field {
     #[serde(default)]
     pub endianness: Endianness,
     /// Only these bits of it count.
-    pub mask: Option<u64>,
+    pub mask: Option<Number>,
 }
 
 /// A length: of one field, or the sum of several.
@@ -255,10 +257,19 @@ pub struct Source {
     pub size: Option<usize>,
     /// The header of this name.
     pub header: Option<String>,
+    /// The header that counts if there is none of that name.
+    pub or_header: Option<String>,
     /// The field with this number of the protobuf part.
     pub field: Option<u32>,
+    /// The field stands in a message of its own, which is the field with this number.
+    pub within: Option<u32>,
+    /// Without it the value stands where it cannot be read, so that rules about it must not be
+    /// passed: it is unknown and not absent.
+    pub otherwise_unknown: bool,
+    /// Of a text only what stands behind the last of these characters.
+    pub after: Option<char>,
     /// What numbers are called.
-    pub names: BTreeMap<String, u64>,
+    pub names: BTreeMap<String, Number>,
 }
 
 /// Something that holds for some frames.
@@ -273,7 +284,7 @@ pub struct Test {
     /// It is this text, or of a protobuf field this number.
     pub is: Option<Scalar>,
     /// It is there and another number.
-    pub is_not: Option<u64>,
+    pub is_not: Option<Number>,
 }
 
 /// Text or a number.
@@ -282,7 +293,7 @@ pub struct Test {
 #[non_exhaustive]
 pub enum Scalar {
     /// A number.
-    Number(u64),
+    Number(Number),
     /// Text.
     Text(String),
 }
@@ -379,6 +390,9 @@ pub struct Headers {
     pub separator: Option<String>,
     /// Of lines: what a line ends with; a line feed unless told.
     pub terminator: Option<String>,
+    /// Of pairs: a length of all ones means that there is nothing, as Java's -1 for null.
+    #[serde(default)]
+    pub nulls: bool,
     /// Which of several with one name counts; the last unless told.
     #[serde(default)]
     pub repeated: Repeated,
@@ -424,6 +438,9 @@ pub struct Protobuf {
     pub size: Option<usize>,
     /// The field that holds headers: a map from text to text or bytes.
     pub headers: Option<u32>,
+    /// The headers stand in a message of their own, which is the field with this number. Such
+    /// headers can be read and not edited.
+    pub within: Option<u32>,
     /// Fields that are headers by themselves: the header's name, and the field's number.
     pub fields: BTreeMap<String, u32>,
 }
@@ -434,7 +451,7 @@ pub struct Protobuf {
 #[non_exhaustive]
 pub struct Status {
     /// The number.
-    pub value: u64,
+    pub value: Number,
     /// Its name in logs and metrics.
     pub name: String,
     /// What it counts as: `ok`, `app_error`, `protocol_error`, `timeout`, … .
@@ -452,6 +469,8 @@ pub struct Status {
 pub struct Answers {
     /// An error that is told to a client.
     pub error: Option<Template>,
+    /// An error that is told to a client who opened a stream, if it is told in another way.
+    pub stream_error: Option<Template>,
     /// A route's direct answer.
     pub direct: Option<Template>,
     /// A heartbeat for an endpoint.
@@ -483,6 +502,22 @@ pub struct Template {
     pub parts: Vec<Vec<Piece>>,
     /// What the body consists of.
     #[serde(default)]
+    pub body: Vec<Piece>,
+    /// Other bodies for some requests.
+    #[serde(default)]
+    pub instead: Vec<Instead>,
+}
+
+/// A body for requests in whose initial bytes a byte has this value.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Instead {
+    /// Bytes of the request in front of it.
+    pub offset: usize,
+    /// Its value.
+    pub is: u8,
+    /// What the body consists of.
     pub body: Vec<Piece>,
 }
 

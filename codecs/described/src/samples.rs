@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use heptad_config::{Problem, Problems, parse_yaml};
 use heptad_core::{Asked, Codec, Ctx, Kind, Meta, NoOptions, Pairing, Side, Step, Want};
 
 use crate::{
@@ -26,6 +27,14 @@ impl fmt::Display for Mismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.path, self.found)
     }
+}
+
+/// A mismatch, shown at its line of the description's text.
+pub fn problem(file: &str, text: &str, mismatch: &Mismatch) -> Problems {
+    let span = parse_yaml(file, text).map(|root| root.at(&mismatch.path).span());
+    let cure = "correct the sample, or what is described";
+    let problem = Problem::new(span.unwrap_or_default(), &mismatch.found, cure);
+    Problems::of(file, text, vec![problem])
 }
 
 /// A sample's bytes.

@@ -30,7 +30,7 @@ pub(crate) fn each(
     mut each: impl FnMut(Pair) -> bool,
 ) -> Result<(), Bad> {
     match &form.written {
-        Written::Pairs { name, value } => pairs(*name, *value, section, each),
+        Written::Pairs { name, value, nulls } => pairs(*name, *value, *nulls, section, each),
         Written::Lines { separator, terminator } => {
             let mut at = 0;
             while let Some(rest) = section.get(at..).filter(|rest| !rest.is_empty()) {
@@ -60,13 +60,14 @@ pub(crate) fn each(
 fn pairs(
     name: Field,
     value: Field,
+    nulls: bool,
     section: &[u8],
     mut each: impl FnMut(Pair) -> bool,
 ) -> Result<(), Bad> {
     let mut at = 0;
     while at < section.len() {
-        let names = text(name, section, at)?;
-        let values = text(value, section, names.end)?;
+        let names = text(name, nulls, section, at)?;
+        let values = text(value, nulls, section, names.end)?;
         let end = values.end;
         if !each(Pair { all: at..end, name: names, value: values }) {
             return Ok(());
@@ -78,9 +79,13 @@ fn pairs(
 
 /// A text behind its length at an offset.
 #[inline]
-fn text(length: Field, section: &[u8], at: usize) -> Result<Range<usize>, Bad> {
+fn text(length: Field, nulls: bool, section: &[u8], at: usize) -> Result<Range<usize>, Bad> {
     let rest = section.get(at..).ok_or(Bad)?;
-    let len = usize::try_from(length.read(rest).ok_or(Bad)?).map_err(|_| Bad)?;
+    let mut len = length.read(rest).ok_or(Bad)?;
+    if nulls && len == length.most() {
+        len = 0;
+    }
+    let len = usize::try_from(len).map_err(|_| Bad)?;
     let start = at + usize::from(length.width);
     let end = start.checked_add(len).filter(|end| *end <= section.len()).ok_or(Bad)?;
     Ok(start..end)
@@ -218,6 +223,19 @@ pub(crate) fn find_field<'a>(
     scratch: &'a mut Vec<u8>,
 ) -> Found<'a> {
     let own = form.fields.iter().find(|(known, _)| **known == *name).map(|(_, number)| *number);
+    if form.within != 0 && own.is_none() {
+        let mut inside = None;
+        fields(message, |entry| {
+            if let (Value::Bytes(bytes), true) = (entry.value, entry.number == form.within) {
+                inside = Some(bytes);
+            }
+            true
+        })
+        .map_err(|Bad| Unknown)?;
+        let inside = inside.map_or(Some(&[][..]), |inside| message.get(inside)).ok_or(Unknown)?;
+        let form = Protobuf { headers: form.headers, within: 0, fields: Box::default() };
+        return find_field(&form, inside, name, scratch);
+    }
     let (mut found, mut number, mut bad) = (None, None, false);
     fields(message, |entry| {
         match entry.value {

@@ -10,8 +10,8 @@ use crate::{
         Length as LengthSaid, Part as PartSaid, Repeated, Scalar, Source, Test,
     },
     table::{
-        Expect, Extent, Field, Fixed, Form, Id, Length, MOST_INITIAL, Masked, Part, Protobuf, Shape,
-        Slot, Timeout, What, Written,
+        Expect, Extent, Field, Fixed, Form, Id, Length, MOST_INITIAL, Masked, Named, Numbered,
+        Part, Protobuf, Shape, Slot, Timeout, What, Written,
     },
 };
 
@@ -27,8 +27,21 @@ pub(crate) struct Builder<'a> {
 /// What headers and fields are looked for.
 #[derive(Default)]
 struct Wanted {
-    named: Vec<(Box<[u8]>, Slot)>,
-    numbered: Vec<(u32, Slot)>,
+    named: Vec<Named>,
+    numbered: Vec<Numbered>,
+}
+
+impl Wanted {
+    fn name(&mut self, name: &str, slot: Slot, or: Option<&str>) {
+        self.named.push(Named { name: name.as_bytes().into(), slot, fallback: false });
+        if let Some(or) = or {
+            self.named.push(Named { name: or.as_bytes().into(), slot, fallback: true });
+        }
+    }
+
+    fn number(&mut self, within: u32, number: u32, slot: Slot) {
+        self.numbered.push(Numbered { within, number, slot });
+    }
 }
 
 impl Builder<'_> {
@@ -91,7 +104,7 @@ impl Builder<'_> {
             said.when.and_then(|when| {
                 let path = format!("{}.when", self.of("checksum"));
                 let field = self.initial_field(&path, when, initial, wrong)?;
-                Some(Masked { field, mask: when.mask.unwrap_or(u64::MAX) })
+                Some(Masked { field, mask: when.mask.map_or(u64::MAX, |mask| mask.0) })
             })
         });
         self.lacking(&parts, &wanted, wrong);
@@ -116,6 +129,7 @@ impl Builder<'_> {
         (wrong.0.len() == before).then_some(Shape {
             kind,
             version,
+            sides: [true; 2],
             value,
             initial,
             length,
@@ -126,6 +140,10 @@ impl Builder<'_> {
             parts: parts.into(),
             named: wanted.named.into(),
             numbered: wanted.numbered.into(),
+            unknown: [self.layout.service, self.layout.method, self.layout.key]
+                .map(|source| source.is_some_and(|source| source.otherwise_unknown)),
+            after: [self.layout.service, self.layout.method, self.layout.key]
+                .map(|source| source.and_then(|source| u8::try_from(source.after?).ok())),
             service,
             method,
             key,
@@ -251,11 +269,11 @@ impl Builder<'_> {
     fn id(&self, wanted: &mut Wanted, wrong: &mut Complaints) -> Option<Id> {
         let said = self.layout.id?;
         if let Some(name) = &said.header {
-            wanted.named.push((name.as_bytes().into(), Slot::Id));
+            wanted.name(name, Slot::Id, None);
             return Some(Id::Named(name.as_str().into()));
         }
         if let Some(number) = said.field {
-            wanted.numbered.push((number, Slot::Id));
+            wanted.number(0, number, Slot::Id);
             return Some(Id::Numbered(number));
         }
         match self.value("id", Some(said), Slot::Id, wanted, wrong)? {
@@ -282,7 +300,7 @@ impl Builder<'_> {
                 let said_field =
                     FieldSaid { offset, width, endianness: said.endianness, mask: None };
                 let field = self.initial_field(&path, said_field, self.initial(&mut Complaints::default()), wrong)?;
-                let names = said.names.iter().map(|(name, n)| (*n, name.as_str().into()));
+                let names = said.names.iter().map(|(name, n)| (n.0, name.as_str().into()));
                 Some(Fixed::Number { field, names: names.collect() })
             }
             (Some(at), None, Some(size), None, None) => {
@@ -294,11 +312,11 @@ impl Builder<'_> {
                 Some(Fixed::Text { at, size })
             }
             (None, None, None, Some(name), None) => {
-                wanted.named.push((name.as_bytes().into(), slot));
+                wanted.name(name, slot, said.or_header.as_deref());
                 None
             }
             (None, None, None, None, Some(number)) => {
-                wanted.numbered.push((number, slot));
+                wanted.number(said.within.unwrap_or(0), number, slot);
                 None
             }
             _ => {
@@ -333,8 +351,8 @@ impl Builder<'_> {
         wrong: &mut Complaints,
     ) -> Option<Expect> {
         match (&said.header, said.field) {
-            (Some(name), None) => wanted.named.push((name.as_bytes().into(), slot)),
-            (None, Some(number)) => wanted.numbered.push((number, slot)),
+            (Some(name), None) => wanted.name(name, slot, None),
+            (None, Some(number)) => wanted.number(0, number, slot),
             _ => {
                 let cure = "write `header` (a name) or `field` (a protobuf number)";
                 wrong.add(self.of(key), "it is not said what must hold", cure);
@@ -342,9 +360,9 @@ impl Builder<'_> {
             }
         }
         match (&said.is, said.is_not) {
-            (Some(Scalar::Number(number)), None) => Some(Expect::Number(*number)),
+            (Some(Scalar::Number(number)), None) => Some(Expect::Number(number.0)),
             (Some(Scalar::Text(text)), None) => Some(Expect::Text(text.as_bytes().into())),
-            (None, Some(number)) => Some(Expect::Other(number)),
+            (None, Some(number)) => Some(Expect::Other(number.0)),
             _ => {
                 let cure = "write `is:` with a text or number, or `is_not:` with a number";
                 wrong.add(self.of(key), "it is not said what it must be", cure);
@@ -367,8 +385,8 @@ impl Builder<'_> {
             Slot::Oneway => self.frame.oneway.is_some(),
             Slot::AppError => self.frame.app_error.is_some(),
         };
-        let by_name = !named && wanted.named.iter().any(|(_, slot)| own(slot));
-        let by_number = !numbered && wanted.numbered.iter().any(|(_, slot)| own(slot));
+        let by_name = !named && wanted.named.iter().any(|named| own(&named.slot));
+        let by_number = !numbered && wanted.numbered.iter().any(|wanted| own(&wanted.slot));
         if by_name {
             let message = "a header is named, and there is no part with headers";
             wrong.add(self.path, message, "add `headers: {format: …}` to `parts`");
@@ -424,7 +442,7 @@ impl Builder<'_> {
                     Format::Pairs => {
                         let name = width("name", said.name, wrong);
                         let value = width("value", said.value, wrong);
-                        Written::Pairs { name: name?, value: value? }
+                        Written::Pairs { name: name?, value: value?, nulls: said.nulls }
                     }
                     Format::Lines => {
                         let or = |text: &Option<String>, default: &str| {
@@ -448,7 +466,8 @@ impl Builder<'_> {
             }
             PartSaid::Protobuf(said) => {
                 let fields = said.fields.iter().map(|(name, n)| (name.as_str().into(), *n));
-                let form = Protobuf { headers: said.headers, fields: fields.collect() };
+                let within = said.within.unwrap_or(0);
+                let form = Protobuf { headers: said.headers, within, fields: fields.collect() };
                 let (prefix, endianness) = (said.prefix, said.endianness);
                 let extent = ExtentSaid { prefix, endianness, length: said.length, size: said.size };
                 ("protobuf", What::Protobuf(form), extent)

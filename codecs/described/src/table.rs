@@ -67,6 +67,8 @@ impl Kinds {
 pub(crate) struct Shape {
     pub(crate) kind: Kind,
     pub(crate) version: u8,
+    /// Whether clients and whether servers send it.
+    pub(crate) sides: [bool; 2],
     /// What the kind field says.
     pub(crate) value: u64,
     pub(crate) initial: usize,
@@ -77,9 +79,13 @@ pub(crate) struct Shape {
     pub(crate) id: Option<Id>,
     pub(crate) parts: Box<[Part]>,
     /// Headers that decoding looks for, and what they tell.
-    pub(crate) named: Box<[(Box<[u8]>, Slot)]>,
+    pub(crate) named: Box<[Named]>,
     /// Fields of the protobuf part that decoding looks for.
-    pub(crate) numbered: Box<[(u32, Slot)]>,
+    pub(crate) numbered: Box<[Numbered]>,
+    /// Service, method and key: absent means that it cannot be told.
+    pub(crate) unknown: [bool; 3],
+    /// Of service, method and key only what stands behind the last of these counts.
+    pub(crate) after: [Option<u8>; 3],
     pub(crate) service: Option<Fixed>,
     pub(crate) method: Option<Fixed>,
     pub(crate) key: Option<Fixed>,
@@ -265,6 +271,24 @@ pub(crate) enum Slot {
     AppError,
 }
 
+/// A header that is looked for.
+#[derive(Debug)]
+pub(crate) struct Named {
+    pub(crate) name: Box<[u8]>,
+    pub(crate) slot: Slot,
+    /// It counts only if the one in front of it in the table is not there.
+    pub(crate) fallback: bool,
+}
+
+/// A protobuf field that is looked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Numbered {
+    /// The field whose message it stands in; 0 for none.
+    pub(crate) within: u32,
+    pub(crate) number: u32,
+    pub(crate) slot: Slot,
+}
+
 /// What a header or a protobuf field must be.
 #[derive(Debug)]
 pub(crate) enum Expect {
@@ -313,7 +337,7 @@ pub(crate) struct Form {
 #[derive(Debug)]
 pub(crate) enum Written {
     /// Widths of the lengths of names and of values; places count from the length's first byte.
-    Pairs { name: Field, value: Field },
+    Pairs { name: Field, value: Field, nulls: bool },
     Lines { separator: Box<[u8]>, terminator: Box<[u8]> },
     Json,
 }
@@ -321,6 +345,8 @@ pub(crate) enum Written {
 #[derive(Debug)]
 pub(crate) struct Protobuf {
     pub(crate) headers: Option<u32>,
+    /// The field whose message has the headers; 0 for none.
+    pub(crate) within: u32,
     pub(crate) fields: Box<[(Box<str>, u32)]>,
 }
 
@@ -337,6 +363,7 @@ pub(crate) const OTHER: u32 = u32::MAX;
 #[derive(Debug, Default)]
 pub(crate) struct Answers {
     pub(crate) error: Option<Template>,
+    pub(crate) stream_error: Option<Template>,
     pub(crate) direct: Option<Template>,
     pub(crate) ping: Option<Template>,
     pub(crate) pong: Option<Template>,
@@ -354,6 +381,8 @@ pub(crate) struct Template {
     pub(crate) status: Option<u64>,
     pub(crate) parts: Box<[Box<[Piece]>]>,
     pub(crate) body: Box<[Piece]>,
+    /// Other bodies for requests with this byte at an offset.
+    pub(crate) instead: Box<[(usize, u8, Box<[Piece]>)]>,
 }
 
 #[derive(Debug)]

@@ -178,7 +178,7 @@ fn what_heptad_says_unasked() {
 fn all_statuses_are_listed() {
     let (_, text) = heptad_described::SHIPPED[0];
     let (description, _) = heptad_described::read("awesomerpc.yaml", text).expect("it is good");
-    let listed = description.statuses.iter().map(|s| (s.value, s.name.as_str(), s.outcome.clone()));
+    let listed = description.statuses.iter().map(|s| (s.value.0, s.name.as_str(), s.outcome.clone()));
     let coded = STATUSES.iter().enumerate().map(|(n, (name, outcome))| (n as u64, *name, outcome.to_string()));
     assert!(listed.eq(coded));
 }

@@ -64,6 +64,9 @@ pub(crate) enum Command {
         # yaml-language-server: $schema=heptad.json"
     )]
     Schema,
+    /// Write and test codecs
+    #[command(subcommand)]
+    Codec(crate::codec::Codec),
     /// Show the router on traffic of its own, and judge it
     #[command(
         long_about = "Show the router on traffic of its own, and judge it.\n\n\

@@ -10,6 +10,7 @@
 
 mod args;
 mod check;
+mod codec;
 mod demo;
 mod explain;
 mod log;
@@ -38,6 +39,7 @@ pub fn main(registry: Registry) -> ExitCode {
         Command::Run(run) => run::run(&registry, &run, args.log_level.as_deref()),
         Command::Check(file) => check::check(&registry, &file.config),
         Command::Explain(explain) => explain::explain(&registry, &explain),
+        Command::Codec(what) => codec::codec(&what),
         Command::Schema => check::schema(&registry),
         Command::Demo(demo) => demo::demo(&registry, &demo, args.log_level.as_deref()),
     }

@@ -9,6 +9,8 @@ use heptad_core::{Codec, Filter, Options, OptionsError};
 use heptad_engine::{Engine, Explained, Machine, Peer, Plan, explain_frames};
 use heptad_filters::{AccessLog, Authorize, InjectFault, LimitConcurrency, LimitRate, Trace};
 
+use crate::described;
+
 /// Builds one worker's engine from its listener's plan and a seed.
 pub type Machines = Arc<dyn Fn(Arc<Plan>, u64) -> Box<dyn Machine> + Send + Sync>;
 
@@ -33,6 +35,10 @@ impl Registry {
             .codec::<heptad_redis::Redis>()
             .codec::<heptad_dubbo::Dubbo>()
             .codec::<heptad_thrift::Thrift>()
+            .codec::<heptad_described::AwesomeRpc>()
+            .codec::<heptad_described::Bolt>()
+            .codec::<heptad_described::Trpc>()
+            .described()
             .filter("authorize", |options| Ok(Arc::new(Authorize::new(options)?)))
             .filter("limit_rate", |options| Ok(Arc::new(LimitRate::new(options)?)))
             .filter("limit_concurrency", |options| Ok(Arc::new(LimitConcurrency::new(options)?)))
@@ -46,6 +52,14 @@ impl Registry {
     pub fn codec<C: Codec>(mut self) -> Self {
         self.plugins = self.plugins.codec::<C>();
         self.codecs.insert(C::NAME, Box::new(Of::<C>(PhantomData)));
+        self
+    }
+
+    /// The codec `frame`, whose description is in the configuration or in a file that it names.
+    fn described(mut self) -> Self {
+        type Frame = heptad_described::Frame;
+        self.plugins = self.plugins.codec_named(Frame::NAME, described::rule(), described::none());
+        self.codecs.insert(Frame::NAME, Box::new(Of::<Frame>(PhantomData)));
         self
     }
 
@@ -80,7 +94,9 @@ impl Registry {
 
     /// Reads a configuration file's text; `file` is its name in messages.
     pub fn load(&self, file: &str, text: &str) -> Result<crate::Model, crate::Problems> {
-        heptad_config::load(file, text, &self.plugins)
+        let mut model = heptad_config::load(file, text, &self.plugins)?;
+        described::resolve(file, text, &mut model)?;
+        Ok(model)
     }
 
     /// The JSON schema of configuration files with these plugins.

@@ -24,7 +24,7 @@ pub(crate) struct Setup {
 /// One listener.
 pub(crate) struct Part {
     pub(crate) name: String,
-    /// The codec's name.
+    /// The codec's name, or that of a description.
     pub(crate) codec: String,
     /// Empty if it listens on nothing.
     pub(crate) listen: String,
@@ -39,7 +39,7 @@ impl Setup {
             let Compiled { plan, machines } = compile(registry, model, listener)?;
             Ok(Part {
                 name: listener.name.clone(),
-                codec: listener.codec.clone(),
+                codec: crate::described::name(listener).to_owned(),
                 listen: listener.listen.to_string(),
                 plan,
                 machines,

@@ -3,5 +3,6 @@
 #![forbid(unsafe_code)]
 
 pub mod alloc;
-pub mod conformance;
 pub mod sim;
+
+pub use heptad_conformance::conformance;

@@ -4,6 +4,7 @@
 //! Heptad in front of servers that are configured alike, or sends what no honest client would.
 
 mod benchmark;
+mod bolt;
 mod cli;
 mod clients;
 mod demo;
@@ -181,6 +182,19 @@ pub(crate) const SUITES: &[Suite] = &[
         180,
         "random requests, read by the codec and by hessian.js",
         dubbo::differential,
+    ),
+    suite_of(
+        "bolt-sofa",
+        90,
+        "calls in every dialect of Bolt from sofa-rpc-node to the servers of two libraries",
+        bolt::sofa,
+    ),
+    suite_of("bolt-anthunder", 60, "the same from both clients of anthunder", bolt::anthunder),
+    suite_of(
+        "bolt-errors",
+        60,
+        "refusals, time-outs and dead servers in every dialect of Bolt",
+        bolt::errors,
     ),
     suite_of("metrics", 60, "promtool on /metrics after traffic", metrics::run),
     suite_of("demo", 120, "the demo judges itself, and notices broken rules", demo::run),
