@@ -23,6 +23,19 @@ const UNFIT: Fault = Fault::new(
     "a header holds what its protocol ends headers with",
 );
 
+const UNFIT_ID: Fault =
+    Fault::new(Outcome::BadRequest, Reason::Unsupported, "the header with the id cannot be edited");
+
+/// The header that an edit is about.
+fn name_of(edit: &HeaderEdit) -> Option<&str> {
+    match edit {
+        HeaderEdit::Set { name, .. } | HeaderEdit::Add { name, .. } | HeaderEdit::Remove { name } => {
+            Some(name)
+        }
+        _ => None,
+    }
+}
+
 /// Where an edited frame goes.
 trait Sink {
     fn put(&mut self, bytes: &[u8]);
@@ -202,6 +215,12 @@ impl<'a> Edited<'a> {
         let has = |text: &str, bytes: &[u8]| {
             !bytes.is_empty() && memchr::memmem::find(text.as_bytes(), bytes).is_some()
         };
+        // The id pairs a reply with its request, whoever wants it to be another.
+        if let Some(Id::Named(id)) = &self.shape.id
+            && self.edits.iter().any(|edit| name_of(edit) == Some(&**id))
+        {
+            return Err(UNFIT_ID);
+        }
         for (name, value) in added(self.edits) {
             let unfit = match form {
                 Some(What::Headers(Form { written: Written::Lines { separator, terminator }, .. })) => {

@@ -10,7 +10,7 @@ use crate::{
     Conn, Frame,
     compile::word,
     hex,
-    model::{Description, Expected, From, KindName, Sample},
+    model::{Description, Expected, From, KindName, Layout, Part, Sample, Source},
 };
 
 /// A sample in which something else was found than it says.
@@ -79,6 +79,59 @@ fn client(i: usize, sample: &Sample) -> Result<bool, Mismatch> {
             found: "a sample is sent by a client or by a server".to_owned(),
         }),
     }
+}
+
+/// Headers of the samples that can be edited without changing what the frames are: those that no
+/// attribute, status or id stands in.
+pub fn headers(description: &Description) -> Vec<&str> {
+    let frames = |layout: Layout<'_>| {
+        let sources = [
+            layout.id,
+            layout.service,
+            layout.method,
+            layout.key,
+            layout.status,
+            layout.timeout,
+        ];
+        let named = |source: &Source| [source.header.clone(), source.or_header.clone()];
+        let tests = [layout.oneway, layout.app_error].into_iter().flatten();
+        let tests: Vec<_> = tests.filter_map(|test| test.header.clone()).collect();
+        let sources = sources.into_iter().flatten().flat_map(named).flatten();
+        sources.chain(tests).collect::<Vec<String>>()
+    };
+    let mut used = frames(description.layout());
+    used.extend(description.frames.iter().flat_map(|frame| frames(frame.layout())));
+    for version in &description.versions {
+        used.extend(frames(version.layout()));
+        used.extend(version.frames.iter().flat_map(|frame| frames(frame.layout())));
+    }
+    let all = description.samples.iter().flat_map(|sample| &sample.frames);
+    let mut names: Vec<&str> = all
+        .flat_map(|frame| frame.headers.keys())
+        .map(String::as_str)
+        .filter(|name| !used.iter().any(|used| used == name))
+        .collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+/// Whether all frames of a sample are requests of kinds whose headers can be edited.
+pub fn editable(description: &Description, sample: &Sample) -> bool {
+    let levels = description.versions.iter().flat_map(|version| &version.frames);
+    let frames: Vec<_> = description.frames.iter().chain(levels).collect();
+    let can = |kind: KindName| {
+        let mut of_kind = frames.iter().filter(|frame| frame.kinds.contains_key(&kind)).peekable();
+        of_kind.peek().is_some()
+            && of_kind.all(|frame| {
+                frame.parts.iter().any(|part| match part {
+                    Part::Headers(_) => true,
+                    Part::Protobuf(form) => form.headers.is_some() && form.within.is_none(),
+                    _ => false,
+                })
+            })
+    };
+    sample.from == From::Client && sample.frames.iter().all(|frame| can(frame.kind))
 }
 
 struct Nothing;

@@ -1,11 +1,9 @@
 //! Every protocol that comes with Heptad finds in its samples what they say, and keeps the contract
 //! of codecs on them.
 
-use std::collections::BTreeSet;
-
 use heptad_described::{
     Frame, SHIPPED,
-    model::{Description, KindName, Sample},
+    model::{Description, Sample},
     read, samples,
 };
 use heptad_testkit::conformance::Conformance;
@@ -36,13 +34,9 @@ fn shipped_protocols_keep_the_contract() {
         let codec = Frame::of(&protocol);
         assert_eq!(samples::mismatches(&description, &codec), []);
         suite(&description, codec.clone(), |_| true).assert();
-        // Headers that are edited; those of a stream in tRPC can only be read.
-        let frames = description.samples.iter().flat_map(|sample| &sample.frames);
-        let names: BTreeSet<&str> =
-            frames.flat_map(|frame| frame.headers.keys()).map(String::as_str).collect();
+        let names = samples::headers(&description);
         assert!(!names.is_empty(), "{name}");
-        let names: Vec<&str> = names.into_iter().collect();
-        let calls = |sample: &Sample| sample.frames.iter().all(|f| f.kind != KindName::Open);
+        let calls = |sample: &Sample| samples::editable(&description, sample);
         suite(&description, codec, calls).headers(&names).assert();
     }
 }

@@ -76,3 +76,56 @@ fn a_codec_that_breaks_the_contract_is_told_which_rule() {
     assert_eq!(done.status.code(), Some(1));
     assert!(text(&done.stderr).contains("rule `pong` is broken"), "{}", text(&done.stderr));
 }
+
+/// The descriptions in the page, and those that are shipped.
+#[test]
+fn documented_descriptions_pass_their_tests() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let page = fs::read_to_string(root.join("docs/described-codecs.md")).expect("the page");
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut files = Vec::new();
+    for (n, block) in page.split("```yaml description\n").skip(1).enumerate() {
+        let file = folder.path().join(format!("block-{n}.yaml"));
+        fs::write(&file, block.split("```").next().expect("its end")).expect("it can be written");
+        files.push(file);
+    }
+    assert!(files.len() >= 2, "{files:?}");
+    for name in ["awesomerpc", "bolt", "trpc"] {
+        files.push(root.join(format!("codecs/described/protocols/{name}.yaml")));
+    }
+    for file in files {
+        let done = output(&["codec", "test", file.to_str().expect("a plain path")]);
+        assert!(done.status.success(), "{}:\n{}", file.display(), text(&done.stderr));
+    }
+}
+
+/// Every key of a description is explained.
+#[test]
+fn the_page_has_every_key() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let page = fs::read_to_string(root.join("docs/described-codecs.md")).expect("the page");
+    let schema: serde_json::Value =
+        serde_json::from_slice(&output(&["schema"]).stdout).expect("a schema");
+    let definitions = schema["$defs"].as_object().expect("definitions");
+    let ours = definitions.iter().filter(|(name, _)| name.starts_with("codec.frame"));
+    let mut keys = std::collections::BTreeSet::new();
+    for (_, definition) in ours {
+        collect(definition, &mut keys);
+    }
+    assert!(keys.len() > 50, "{keys:?}");
+    let missing: Vec<_> = keys.iter().filter(|key| !page.contains(&format!("`{key}`"))).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
+fn collect(value: &serde_json::Value, keys: &mut std::collections::BTreeSet<String>) {
+    match value {
+        serde_json::Value::Object(object) => {
+            if let Some(serde_json::Value::Object(properties)) = object.get("properties") {
+                keys.extend(properties.keys().cloned());
+            }
+            object.values().for_each(|value| collect(value, keys));
+        }
+        serde_json::Value::Array(items) => items.iter().for_each(|value| collect(value, keys)),
+        _ => {}
+    }
+}

@@ -1,14 +1,10 @@
 //! `heptad codec test FILE`: whether a description finds in its samples what they say, and whether
 //! the codec made of it keeps the contract that every codec keeps.
 
-use std::{collections::BTreeSet, path::Path, process::ExitCode};
+use std::{path::Path, process::ExitCode};
 
 use heptad_conformance::conformance::Conformance;
-use heptad_described::{
-    Frame,
-    model::{Description, KindName, Part, Sample},
-    read, samples,
-};
+use heptad_described::{Frame, model::Description, read, samples};
 
 use crate::{WRONG, failed, style::Style};
 
@@ -58,14 +54,7 @@ pub(crate) fn test(path: &Path) -> ExitCode {
 fn conformance(description: &Description, codec: &Frame) -> Result<(u64, u64), String> {
     let all = samples::bytes(description).map_err(|wrong| wrong.to_string())?;
     let mut done = (0, 0);
-    let names: BTreeSet<&str> = description
-        .samples
-        .iter()
-        .flat_map(|sample| &sample.frames)
-        .flat_map(|frame| frame.headers.keys())
-        .map(String::as_str)
-        .collect();
-    let names: Vec<&str> = names.into_iter().collect();
+    let names = samples::headers(description);
     for edits in [false, true] {
         let mut suite = Conformance::new(codec.clone());
         if description.delimiter.is_some() {
@@ -79,7 +68,7 @@ fn conformance(description: &Description, codec: &Frame) -> Result<(u64, u64), S
         }
         let mut some = false;
         for (sample, said) in all.iter().zip(&description.samples) {
-            if edits && !(sample.client && editable(description, said)) {
+            if edits && !samples::editable(description, said) {
                 continue;
             }
             some = true;
@@ -95,22 +84,4 @@ fn conformance(description: &Description, codec: &Frame) -> Result<(u64, u64), S
         }
     }
     Ok(done)
-}
-
-/// Whether all frames of a sample are of kinds whose headers can be edited.
-fn editable(description: &Description, sample: &Sample) -> bool {
-    let levels = description.versions.iter().flat_map(|version| &version.frames);
-    let frames: Vec<_> = description.frames.iter().chain(levels).collect();
-    let can = |kind: KindName| {
-        let mut of_kind = frames.iter().filter(|frame| frame.kinds.contains_key(&kind)).peekable();
-        of_kind.peek().is_some()
-            && of_kind.all(|frame| {
-                frame.parts.iter().any(|part| match part {
-                    Part::Headers(_) => true,
-                    Part::Protobuf(form) => form.headers.is_some() && form.within.is_none(),
-                    _ => false,
-                })
-            })
-    };
-    sample.frames.iter().all(|frame| can(frame.kind))
 }
