@@ -101,9 +101,9 @@ fn write(
         }
     }
     let head = out.len().saturating_sub(start) as u64;
-    let instead = template.instead.iter();
-    let instead = instead.into_iter().find(|(at, is, _)| filling.kept.get(*at) == Some(is));
-    let body = instead.map_or(&template.body, |(_, _, body)| body);
+    let mut instead = template.instead.iter();
+    let instead = instead.find(|other| filling.kept.get(other.at) == Some(&other.is));
+    let body = instead.map_or(&template.body, |other| &other.body);
     put_pieces(body, filling, status, out);
     let whole = out.len().saturating_sub(start) as u64;
     if let Some(length) = shape.head.as_ref().filter(|length| length.more.is_empty()) {

@@ -164,12 +164,7 @@ impl<O: Origin> Codec for Described<O> {
         Conn { version: u8::try_from(flavour.0).unwrap_or_default(), scanned: 0 }
     }
 
-    fn decode_request(
-        &self,
-        conn: &mut Conn,
-        cx: &Ctx,
-        buf: &[u8],
-    ) -> Result<Step<()>, Fault> {
+    fn decode_request(&self, conn: &mut Conn, cx: &Ctx, buf: &[u8]) -> Result<Step<()>, Fault> {
         decode(&self.table, From::Client, cx, buf, &mut conn.scanned)
     }
 
@@ -223,7 +218,14 @@ impl<O: Origin> Codec for Described<O> {
         frame: &'a [u8],
         scratch: &'a mut Vec<u8>,
     ) -> Found<'a> {
-        self.text(meta, frame, meta.service, |shape| shape.unknown[0], |shape| &shape.service, scratch)
+        self.text(
+            meta,
+            frame,
+            meta.service,
+            |shape| shape.unknown[0],
+            |shape| &shape.service,
+            scratch,
+        )
     }
 
     fn method<'a>(
@@ -233,7 +235,14 @@ impl<O: Origin> Codec for Described<O> {
         frame: &'a [u8],
         scratch: &'a mut Vec<u8>,
     ) -> Found<'a> {
-        self.text(meta, frame, meta.method, |shape| shape.unknown[1], |shape| &shape.method, scratch)
+        self.text(
+            meta,
+            frame,
+            meta.method,
+            |shape| shape.unknown[1],
+            |shape| &shape.method,
+            scratch,
+        )
     }
 
     fn key<'a>(

@@ -7,13 +7,13 @@ use crate::{
     decode::MOST_SHAPES,
     hex,
     model::{
-        Answers as AnswersSaid, Description, Endianness, Field as FieldSaid, From, KindName, Layout,
-        Template as TemplateSaid,
+        Answers as AnswersSaid, Description, Endianness, Field as FieldSaid, From, KindName,
+        Layout, Template as TemplateSaid,
     },
     shapes::Builder,
     table::{
-        Answers, Field, Kinds, MOST_INITIAL, Masked, Piece, Shape, Status, Table, Template,
-        UNEXPECTED, UNKNOWN, Version, What,
+        Answers, Field, Instead, Kinds, MOST_INITIAL, Masked, Piece, Shape, Status, Table,
+        Template, UNEXPECTED, UNKNOWN, Version, What,
     },
 };
 
@@ -215,7 +215,10 @@ fn version(
     let magic = hex_at(&format!("{path}magic"), level.layout.magic.unwrap_or_default(), wrong);
     let kind = level.kind.and_then(|kind| {
         let path = format!("{path}kind");
-        Some(Masked { field: field(&path, kind, wrong)?, mask: kind.mask.map_or(u64::MAX, |mask| mask.0) })
+        Some(Masked {
+            field: field(&path, kind, wrong)?,
+            mask: kind.mask.map_or(u64::MAX, |mask| mask.0),
+        })
     });
     let first = shapes.len();
     let mut kinds = Kinds { small: [[UNKNOWN; 2]; 16], large: Box::default() };
@@ -235,13 +238,22 @@ fn version(
             let at = format!("{path}.kinds.{}", word(name));
             if value.is_some() != kind.is_some() {
                 match value {
-                    Some(_) => wrong.add(at, "there is no kind field that could have this value", "add `kind: {offset: 1, width: 1}`"),
-                    None => wrong.add(at, "the value of the kind field is missing", format!("write a number, such as `{}: 1`", word(name))),
+                    Some(_) => wrong.add(
+                        at,
+                        "there is no kind field that could have this value",
+                        "add `kind: {offset: 1, width: 1}`",
+                    ),
+                    None => wrong.add(
+                        at,
+                        "the value of the kind field is missing",
+                        format!("write a number, such as `{}: 1`", word(name)),
+                    ),
                 }
                 continue;
             }
             let layout = frame.layout().within(level.layout);
-            let builder = Builder { path: &path, frame, layout, delimited: said.delimiter.is_some() };
+            let builder =
+                Builder { path: &path, frame, layout, delimited: said.delimiter.is_some() };
             let Some(mut shape) = builder.shape(kind_of(name), number, value.unwrap_or(0), wrong)
             else {
                 continue;
@@ -260,7 +272,8 @@ fn version(
             let index = u8::try_from(shapes.len()).unwrap_or(UNEXPECTED - 1);
             let from = frame.from.unwrap_or(default_side(name));
             shape.sides = [from != From::Server, from != From::Client];
-            let place = match usize::try_from(shape.value).ok().and_then(|v| kinds.small.get_mut(v)) {
+            let place = match usize::try_from(shape.value).ok().and_then(|v| kinds.small.get_mut(v))
+            {
                 Some(place) => Some(place),
                 None => {
                     if !large.iter().any(|(known, _)| *known == shape.value) {
@@ -271,7 +284,9 @@ fn version(
             };
             let mut taken = false;
             for (side, own) in [(0, From::Client), (1, From::Server)] {
-                let Some(place) = place.as_ref().and_then(|sides| sides.get(side)) else { continue };
+                let Some(place) = place.as_ref().and_then(|sides| sides.get(side)) else {
+                    continue;
+                };
                 taken |= (from == own || from == From::Both) && *place < UNEXPECTED;
             }
             if let Some(place) = place {
@@ -318,10 +333,9 @@ fn answers(
     let mut make = |name: &str, said: &Option<TemplateSaid>, side: usize| {
         let said = said.as_ref()?;
         let path = format!("{}.{name}", level.answers_path);
-        let Some(place) = own
-            .iter()
-            .position(|shape| shape.kind == kind_of(said.kind) && shape.sides.get(side) == Some(&true))
-        else {
+        let Some(place) = own.iter().position(|shape| {
+            shape.kind == kind_of(said.kind) && shape.sides.get(side) == Some(&true)
+        }) else {
             let who = if side == 0 { "a client" } else { "a server" };
             let message = format!("there is no frame of the kind {} from {who}", word(said.kind));
             let cure = "name a kind that is listed in `frames`";
@@ -329,7 +343,8 @@ fn answers(
             return None;
         };
         let shape = own.get(place)?;
-        let mut initial = hex_at(&format!("{path}.initial"), said.initial.as_deref().unwrap_or_default(), wrong);
+        let mut initial =
+            hex_at(&format!("{path}.initial"), said.initial.as_deref().unwrap_or_default(), wrong);
         if initial.len() > shape.initial {
             let message = format!("these are more than the {} initial bytes", shape.initial);
             wrong.add(format!("{path}.initial"), message, "leave out what comes behind them");
@@ -379,7 +394,7 @@ fn answers(
         let mut instead = Vec::new();
         for (i, other) in said.instead.iter().enumerate() {
             let body = pieces(format!("{path}.instead.{i}.body"), &other.body);
-            instead.push((other.offset, other.is, body));
+            instead.push(Instead { at: other.offset, is: other.is, body });
             *copied = (*copied).max(other.offset.saturating_add(1));
         }
         let parts = said.parts.iter().enumerate();

@@ -8,8 +8,8 @@ use crate::{
     json,
     section::{self, Bad, Entry, Value},
     table::{
-        Expect, Extent, Fixed, Form, Id, Named, OTHER, Part, Protobuf, Shape, Slot, Table, UNEXPECTED,
-        Version, What, Written,
+        Expect, Extent, Fixed, Form, Id, Named, OTHER, Part, Protobuf, Shape, Slot, Table,
+        UNEXPECTED, Version, What, Written,
     },
 };
 
@@ -110,7 +110,8 @@ pub(crate) fn decode(
     }
     // From here on the end of the frame is known: a bad request is answered, and the connection
     // goes on behind it.
-    let refuse = |meta: Meta, fault| if shape.asks() { Ok(Step::Reject(meta, fault)) } else { Err(fault) };
+    let refuse =
+        |meta: Meta, fault| if shape.asks() { Ok(Step::Reject(meta, fault)) } else { Err(fault) };
     let too_long = Fault::too_large(Reason::HeadSize, "head is too long");
     let end = match &shape.head {
         Some(head) => {
@@ -290,7 +291,12 @@ impl std::convert::From<Bad> for Stop {
 }
 
 /// Where a part's content is: its range, given where it begins. Used by decoding and by editing.
-pub(crate) fn content(part: &Part, frame: &[u8], at: usize, end: usize) -> Result<Range<usize>, usize> {
+pub(crate) fn content(
+    part: &Part,
+    frame: &[u8],
+    at: usize,
+    end: usize,
+) -> Result<Range<usize>, usize> {
     let (start, len) = match part.extent {
         Extent::Rest => return Ok(at..end.max(at)),
         Extent::Prefix(field) => {
@@ -394,8 +400,10 @@ impl Walk<'_> {
     fn protobuf(&mut self, form: &Protobuf, range: Range<usize>) -> Result<(), Stop> {
         let message = self.frame.get(range.clone()).unwrap_or_default();
         let (shape, most, facts) = (self.shape, self.cx.max_parts, &mut self.facts);
-        let span = |bytes: &Range<usize>| Span::new(range.start.saturating_add(bytes.start), bytes.len());
-        if shape.status.is_none() && shape.numbered.iter().any(|wanted| wanted.slot == Slot::Status) {
+        let span =
+            |bytes: &Range<usize>| Span::new(range.start.saturating_add(bytes.start), bytes.len());
+        if shape.status.is_none() && shape.numbered.iter().any(|wanted| wanted.slot == Slot::Status)
+        {
             // Zero is not written.
             facts.status = Some(0);
         }

@@ -29,9 +29,9 @@ const UNFIT_ID: Fault =
 /// The header that an edit is about.
 fn name_of(edit: &HeaderEdit) -> Option<&str> {
     match edit {
-        HeaderEdit::Set { name, .. } | HeaderEdit::Add { name, .. } | HeaderEdit::Remove { name } => {
-            Some(name)
-        }
+        HeaderEdit::Set { name, .. }
+        | HeaderEdit::Add { name, .. }
+        | HeaderEdit::Remove { name } => Some(name),
         _ => None,
     }
 }
@@ -189,7 +189,8 @@ impl<'a> Edited<'a> {
     /// Where the headers are; nothing at the end of the initial bytes if there are none.
     fn section(&self) -> Result<Section<'a>, Fault> {
         let none = self.shape.initial..self.shape.initial;
-        let Some(number) = self.shape.headers.filter(|_| self.id.is_some() || !self.edits.is_empty())
+        let Some(number) =
+            self.shape.headers.filter(|_| self.id.is_some() || !self.edits.is_empty())
         else {
             return Ok(Section { what: None, content: none, prefix: None });
         };
@@ -223,19 +224,25 @@ impl<'a> Edited<'a> {
         }
         for (name, value) in added(self.edits) {
             let unfit = match form {
-                Some(What::Headers(Form { written: Written::Lines { separator, terminator }, .. })) => {
+                Some(What::Headers(Form {
+                    written: Written::Lines { separator, terminator },
+                    ..
+                })) => {
                     // A separator may also come of the end of a name and its own beginning.
                     has(name, separator)
                         || name.is_empty()
                         || [name, value].iter().any(|text| has(text, terminator))
-                        || terminator.first().is_some_and(|byte| value.as_bytes().last() == Some(byte))
+                        || terminator
+                            .first()
+                            .is_some_and(|byte| value.as_bytes().last() == Some(byte))
                 }
                 // Quoting leaves no control characters.
                 Some(What::Headers(Form { written: Written::Json, .. })) => {
                     let (name, value) = (name.as_bytes(), value.as_bytes());
-                    table.delimiter.iter().any(|byte| {
-                        *byte >= b' ' && (name.contains(byte) || value.contains(byte))
-                    })
+                    table
+                        .delimiter
+                        .iter()
+                        .any(|byte| *byte >= b' ' && (name.contains(byte) || value.contains(byte)))
                 }
                 _ => false,
             };
@@ -309,10 +316,13 @@ impl<'a> Edited<'a> {
             sink.keep(old.start + done..old.end);
         }
         let ended = match &form.written {
-            Written::Lines { terminator, .. } => section.is_empty() || section.ends_with(terminator),
+            Written::Lines { terminator, .. } => {
+                section.is_empty() || section.ends_with(terminator)
+            }
             _ => true,
         };
-        if !ended && let Written::Lines { terminator, .. } = &form.written
+        if !ended
+            && let Written::Lines { terminator, .. } = &form.written
             && added(self.edits).next().is_some()
         {
             sink.put(terminator);
@@ -466,7 +476,9 @@ fn added(edits: &[HeaderEdit]) -> impl Iterator<Item = (&str, &str)> {
         };
         let mut later = edits.get(i + 1..).unwrap_or_default().iter();
         let again = later.any(|edit| match edit {
-            HeaderEdit::Set { name: other, .. } | HeaderEdit::Remove { name: other } => other == name,
+            HeaderEdit::Set { name: other, .. } | HeaderEdit::Remove { name: other } => {
+                other == name
+            }
             _ => false,
         });
         (!again).then_some((&**name, &**value))

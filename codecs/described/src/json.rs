@@ -79,8 +79,10 @@ fn skip(text: &[u8], mut at: usize) -> Option<usize> {
                 continue;
             }
             b'-' | b'+' | b'.' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' => {
-                while matches!(text.get(at), Some(b'-' | b'+' | b'.' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z'))
-                {
+                while matches!(
+                    text.get(at),
+                    Some(b'-' | b'+' | b'.' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z')
+                ) {
                     at += 1;
                 }
             }
@@ -205,7 +207,8 @@ mod tests {
         ];
         assert_eq!(all(text), Some(expected));
         assert_eq!(all("{}"), Some(Vec::new()));
-        for text in ["", "[]", "{", r#"{"a"}"#, r#"{"a":}"#, r#"{"a":1,}"#, r#"{"a":1} x"#, "{\"a"] {
+        for text in ["", "[]", "{", r#"{"a"}"#, r#"{"a":}"#, r#"{"a":1,}"#, r#"{"a":1} x"#, "{\"a"]
+        {
             assert_eq!(all(text), None, "{text}");
         }
     }

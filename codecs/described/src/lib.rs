@@ -18,16 +18,16 @@ mod edit;
 mod hex;
 mod json;
 pub mod model;
-pub mod samples;
 mod number;
+pub mod samples;
 mod section;
 mod shapes;
 mod table;
 
-pub use number::Number;
 pub use codec::{Conn, Described, Origin};
 pub use compile::Complaint;
 pub use description::{
-    AwesomeRpc, AwesomeRpcOrigin, Bolt, BoltOrigin, Frame, Own, Protocol, SHIPPED, Trpc, TrpcOrigin,
-    check, read,
+    AwesomeRpc, AwesomeRpcOrigin, Bolt, BoltOrigin, Frame, Own, Protocol, SHIPPED, Trpc,
+    TrpcOrigin, check, read,
 };
+pub use number::Number;

@@ -85,14 +85,8 @@ fn client(i: usize, sample: &Sample) -> Result<bool, Mismatch> {
 /// attribute, status or id stands in.
 pub fn headers(description: &Description) -> Vec<&str> {
     let frames = |layout: Layout<'_>| {
-        let sources = [
-            layout.id,
-            layout.service,
-            layout.method,
-            layout.key,
-            layout.status,
-            layout.timeout,
-        ];
+        let sources =
+            [layout.id, layout.service, layout.method, layout.key, layout.status, layout.timeout];
         let named = |source: &Source| [source.header.clone(), source.or_header.clone()];
         let tests = [layout.oneway, layout.app_error].into_iter().flatten();
         let tests: Vec<_> = tests.filter_map(|test| test.header.clone()).collect();
@@ -166,8 +160,14 @@ pub fn mismatches(description: &Description, codec: &Frame) -> Vec<Mismatch> {
                 Ok(Step::Frame(meta, ())) if meta.len as usize <= rest.len() => meta,
                 other => {
                     let why = match other {
-                        Ok(Step::Frame(meta, ())) => format!("the frame has {} bytes, and there are {}", meta.len, rest.len()),
-                        Ok(Step::Need(n)) => format!("{n} bytes are needed, and there are {}", rest.len()),
+                        Ok(Step::Frame(meta, ())) => format!(
+                            "the frame has {} bytes, and there are {}",
+                            meta.len,
+                            rest.len()
+                        ),
+                        Ok(Step::Need(n)) => {
+                            format!("{n} bytes are needed, and there are {}", rest.len())
+                        }
                         Ok(Step::Reject(_, fault)) | Err(fault) => fault.text.to_owned(),
                         Ok(other) => format!("{other:?}"),
                     };

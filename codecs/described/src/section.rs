@@ -198,7 +198,10 @@ fn varint(bytes: &[u8], at: &mut usize) -> Result<u64, Bad> {
 }
 
 /// Name and value of an entry of a map, by range; what is not there is empty.
-pub(crate) fn map_entry(message: &[u8], entry: Range<usize>) -> Result<(Range<usize>, Range<usize>), Bad> {
+pub(crate) fn map_entry(
+    message: &[u8],
+    entry: Range<usize>,
+) -> Result<(Range<usize>, Range<usize>), Bad> {
     let inner = message.get(entry.clone()).ok_or(Bad)?;
     let (mut name, mut value) = (entry.start..entry.start, entry.start..entry.start);
     fields(inner, |field| {

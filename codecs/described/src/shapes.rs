@@ -82,15 +82,17 @@ impl Builder<'_> {
         let method = source("method", self.layout.method, Slot::Method, &mut wanted, wrong);
         let key = source("key", self.layout.key, Slot::Key, &mut wanted, wrong);
         let status = match self.layout.status.filter(|_| tells) {
-            Some(said) => match self.value("status", Some(said), Slot::Status, &mut wanted, wrong) {
-                Some(Fixed::Number { field, .. }) => Some(field),
-                Some(Fixed::Text { .. }) => {
-                    let message = "a status is a number";
-                    wrong.add(self.of("status"), message, "write `width:` instead of `size:`");
-                    None
+            Some(said) => {
+                match self.value("status", Some(said), Slot::Status, &mut wanted, wrong) {
+                    Some(Fixed::Number { field, .. }) => Some(field),
+                    Some(Fixed::Text { .. }) => {
+                        let message = "a status is a number";
+                        wrong.add(self.of("status"), message, "write `width:` instead of `size:`");
+                        None
+                    }
+                    None => None,
                 }
-                None => None,
-            },
+            }
             None => None,
         };
         let oneway = self.layout.oneway.filter(|_| kind == Kind::Request);
@@ -108,15 +110,16 @@ impl Builder<'_> {
             })
         });
         self.lacking(&parts, &wanted, wrong);
-        let lengths: Vec<Field> = [&length, &head]
-            .into_iter()
-            .flatten()
-            .flat_map(|length| length.fields())
-            .collect();
+        let lengths: Vec<Field> =
+            [&length, &head].into_iter().flatten().flat_map(|length| length.fields()).collect();
         for field in &lengths {
             if field.end() > initial && !self.delimited {
                 let message = "a length field ends behind the initial bytes";
-                wrong.add(self.path, message, format!("`initial_bytes` must be at least {}", field.end()));
+                wrong.add(
+                    self.path,
+                    message,
+                    format!("`initial_bytes` must be at least {}", field.end()),
+                );
             }
         }
         if let Some(Id::Fixed(field)) = &id
@@ -299,14 +302,23 @@ impl Builder<'_> {
             (Some(offset), Some(width), None, None, None) => {
                 let said_field =
                     FieldSaid { offset, width, endianness: said.endianness, mask: None };
-                let field = self.initial_field(&path, said_field, self.initial(&mut Complaints::default()), wrong)?;
+                let field = self.initial_field(
+                    &path,
+                    said_field,
+                    self.initial(&mut Complaints::default()),
+                    wrong,
+                )?;
                 let names = said.names.iter().map(|(name, n)| (n.0, name.as_str().into()));
                 Some(Fixed::Number { field, names: names.collect() })
             }
             (Some(at), None, Some(size), None, None) => {
                 if at.saturating_add(size) > self.initial(&mut Complaints::default()) {
                     let message = "this text ends behind the initial bytes";
-                    wrong.add(path, message, "make `initial_bytes` larger, or describe it as a part");
+                    wrong.add(
+                        path,
+                        message,
+                        "make `initial_bytes` larger, or describe it as a part",
+                    );
                     return None;
                 }
                 Some(Fixed::Text { at, size })
@@ -421,7 +433,8 @@ impl Builder<'_> {
             PartSaid::Opaque(extent) => ("opaque", What::Opaque, extent.clone()),
             PartSaid::Status(said) => {
                 let (offset, mask) = (0, None);
-                let said = FieldSaid { offset, width: said.width, endianness: said.endianness, mask };
+                let said =
+                    FieldSaid { offset, width: said.width, endianness: said.endianness, mask };
                 let field = field(&format!("{path}.status"), said, wrong)?;
                 let extent = Extent::Size(usize::from(field.width));
                 return Some(Part { what: What::Status(field), extent });
@@ -430,7 +443,8 @@ impl Builder<'_> {
                 let width = |key: &str, width: Option<u8>, wrong: &mut Complaints| {
                     let path = format!("{path}.headers.{key}");
                     let Some(width) = width else {
-                        let message = format!("the width of the length in front of a {key} is missing");
+                        let message =
+                            format!("the width of the length in front of a {key} is missing");
                         wrong.add(path, message, format!("add `{key}: 2`"));
                         return None;
                     };
@@ -461,7 +475,8 @@ impl Builder<'_> {
                 };
                 let first = said.repeated == Repeated::First;
                 let (prefix, endianness) = (said.prefix, said.endianness);
-                let extent = ExtentSaid { prefix, endianness, length: said.length, size: said.size };
+                let extent =
+                    ExtentSaid { prefix, endianness, length: said.length, size: said.size };
                 ("headers", What::Headers(Form { written, first }), extent)
             }
             PartSaid::Protobuf(said) => {
@@ -469,7 +484,8 @@ impl Builder<'_> {
                 let within = said.within.unwrap_or(0);
                 let form = Protobuf { headers: said.headers, within, fields: fields.collect() };
                 let (prefix, endianness) = (said.prefix, said.endianness);
-                let extent = ExtentSaid { prefix, endianness, length: said.length, size: said.size };
+                let extent =
+                    ExtentSaid { prefix, endianness, length: said.length, size: said.size };
                 ("protobuf", What::Protobuf(form), extent)
             }
         };

@@ -337,8 +337,15 @@ pub(crate) struct Form {
 #[derive(Debug)]
 pub(crate) enum Written {
     /// Widths of the lengths of names and of values; places count from the length's first byte.
-    Pairs { name: Field, value: Field, nulls: bool },
-    Lines { separator: Box<[u8]>, terminator: Box<[u8]> },
+    Pairs {
+        name: Field,
+        value: Field,
+        nulls: bool,
+    },
+    Lines {
+        separator: Box<[u8]>,
+        terminator: Box<[u8]>,
+    },
     Json,
 }
 
@@ -381,8 +388,16 @@ pub(crate) struct Template {
     pub(crate) status: Option<u64>,
     pub(crate) parts: Box<[Box<[Piece]>]>,
     pub(crate) body: Box<[Piece]>,
-    /// Other bodies for requests with this byte at an offset.
-    pub(crate) instead: Box<[(usize, u8, Box<[Piece]>)]>,
+    /// Other bodies for some requests.
+    pub(crate) instead: Box<[Instead]>,
+}
+
+/// A body for requests with this byte at an offset.
+#[derive(Debug)]
+pub(crate) struct Instead {
+    pub(crate) at: usize,
+    pub(crate) is: u8,
+    pub(crate) body: Box<[Piece]>,
 }
 
 #[derive(Debug)]

@@ -117,8 +117,7 @@ fn answers(a: &Meta, b: &Meta) {
     for answer in errors.chain([Answer::Pong, Answer::Direct { text: "hello" }, Answer::Local]) {
         let (mut one, mut two) = (Vec::new(), Vec::new());
         let first = rpc.answer(&mut (), &Question::new(a, ()), &answer, &mut one);
-        let second =
-            other.answer(&mut Conn::default(), &Question::new(b, ()), &answer, &mut two);
+        let second = other.answer(&mut Conn::default(), &Question::new(b, ()), &answer, &mut two);
         assert_eq!(first.is_ok(), second.is_ok(), "{answer:?}");
         assert_eq!(one, two, "{answer:?}");
     }
@@ -178,7 +177,11 @@ fn what_heptad_says_unasked() {
 fn all_statuses_are_listed() {
     let (_, text) = heptad_described::SHIPPED[0];
     let (description, _) = heptad_described::read("awesomerpc.yaml", text).expect("it is good");
-    let listed = description.statuses.iter().map(|s| (s.value.0, s.name.as_str(), s.outcome.clone()));
-    let coded = STATUSES.iter().enumerate().map(|(n, (name, outcome))| (n as u64, *name, outcome.to_string()));
+    let listed =
+        description.statuses.iter().map(|s| (s.value.0, s.name.as_str(), s.outcome.clone()));
+    let coded = STATUSES
+        .iter()
+        .enumerate()
+        .map(|(n, (name, outcome))| (n as u64, *name, outcome.to_string()));
     assert!(listed.eq(coded));
 }

@@ -8,7 +8,11 @@ use heptad_described::{
 };
 use heptad_testkit::conformance::Conformance;
 
-fn suite(description: &Description, codec: Frame, keep: impl Fn(&Sample) -> bool) -> Conformance<Frame> {
+fn suite(
+    description: &Description,
+    codec: Frame,
+    keep: impl Fn(&Sample) -> bool,
+) -> Conformance<Frame> {
     let mut suite = Conformance::new(codec);
     let all = samples::bytes(description).expect("hexadecimal digits");
     for (sample, said) in all.iter().zip(&description.samples) {

@@ -19,7 +19,10 @@ pub(crate) fn rule() -> OptionsRule {
         // Its problems are shown where they are: in that file.
         Some(_) => Vec::new(),
         // Nothing stands for the name alone, too.
-        None if node.get("frames").is_none() && node.get("versions").is_none() && node.get("name").is_none() => {
+        None if node.get("frames").is_none()
+            && node.get("versions").is_none()
+            && node.get("name").is_none() =>
+        {
             let cure = "write `codec: { frame: FILE }`, or the description in its place";
             vec![Problem::new(node.span(), "`frame` needs a description", cure)]
         }

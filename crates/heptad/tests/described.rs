@@ -63,7 +63,10 @@ fn problems_are_shown_at_their_line_of_the_file_that_has_them() {
     assert!(said_of_file.contains("`initial_bytes` must be at least 10"), "{said_of_file}");
 
     let missing = said(&file, &config("{ frame: none.yaml }"));
-    assert!(missing.contains("none.yaml cannot be read") && missing.contains(":4:19:"), "{missing}");
+    assert!(
+        missing.contains("none.yaml cannot be read") && missing.contains(":4:19:"),
+        "{missing}"
+    );
     let nothing = said("x.yaml", &config("frame"));
     assert!(nothing.contains("`frame` needs a description"), "{nothing}");
 }

@@ -15,7 +15,9 @@ pub(crate) enum Codec {
     /// Begin a codec
     New(New),
     /// Test a description on the samples in it, with the checks that every codec must pass
-    #[command(after_help = "Exit code: 0 the description is good, 1 it is not, 2 it cannot be read")]
+    #[command(
+        after_help = "Exit code: 0 the description is good, 1 it is not, 2 it cannot be read"
+    )]
     Test {
         /// The description
         file: PathBuf,
