@@ -13,7 +13,7 @@ use crate::{
     description::Protocol,
     edit, json,
     section::{self, Value},
-    table::{Answers, Fixed, Shape, Table, Template, Timeout, What, Written},
+    table::{Answers, Fixed, MOST_INITIAL, Shape, Table, Template, Timeout, What, Written},
 };
 
 /// Where a described codec has its description from.
@@ -111,6 +111,26 @@ impl<O> Described<O> {
         }
     }
 
+    /// Of a heartbeat nothing is kept but what was found: what its answer repeats of it goes there,
+    /// into the two numbers that mean nothing on heartbeats.
+    #[inline]
+    fn remember(&self, step: Step<()>, buf: &[u8]) -> Step<()> {
+        match step {
+            Step::Frame(meta, ()) if meta.kind == Kind::Ping => {
+                let version = self.shape(&meta).map_or(0, |shape| usize::from(shape.version));
+                let version = self.table.versions.get(version);
+                let pong = version.and_then(|version| version.answers.pong.as_ref());
+                let bytes = pong.into_iter().flat_map(|pong| &pong.copy).flat_map(|copy| {
+                    let (from, _, width) = *copy;
+                    buf.get(from..from.saturating_add(width)).unwrap_or_default()
+                });
+                let all = bytes.fold(0_u64, |all, byte| all << 8 | u64::from(*byte));
+                Step::Frame(meta.code((all >> 32) as u32).wait_ms(all as u32), ())
+            }
+            step => step,
+        }
+    }
+
     /// The bytes of the part with headers.
     fn headers<'a>(&self, shape: &Shape, meta: &Meta, frame: &'a [u8]) -> Option<&'a [u8]> {
         use crate::table::{Extent, Field};
@@ -133,6 +153,18 @@ impl<O> Described<O> {
             Extent::Size(size) => at.checked_add(size)?,
         };
         frame.get(at..end)
+    }
+}
+
+/// Puts what was remembered of a heartbeat where it stood.
+fn recall(pong: &Template, ping: &Meta, kept: &mut [u8]) {
+    let mut all = u64::from(ping.code) << 32 | u64::from(ping.wait_ms);
+    for (from, _, width) in pong.copy.iter().rev() {
+        let place = kept.get_mut(*from..from.saturating_add(*width)).unwrap_or_default();
+        for byte in place.iter_mut().rev() {
+            *byte = all as u8;
+            all >>= 8;
+        }
     }
 }
 
@@ -165,7 +197,8 @@ impl<O: Origin> Codec for Described<O> {
     }
 
     fn decode_request(&self, conn: &mut Conn, cx: &Ctx, buf: &[u8]) -> Result<Step<()>, Fault> {
-        decode(&self.table, From::Client, cx, buf, &mut conn.scanned)
+        let step = decode(&self.table, From::Client, cx, buf, &mut conn.scanned)?;
+        Ok(self.remember(step, buf))
     }
 
     fn decode_reply<A: Asked<()>>(
@@ -177,7 +210,7 @@ impl<O: Origin> Codec for Described<O> {
     ) -> Result<Step<()>, Fault> {
         match decode(&self.table, From::Server, cx, buf, &mut conn.scanned)? {
             Step::Reject(_, fault) => Err(fault), // Only requests can be answered and passed over.
-            step => Ok(step),
+            step => Ok(self.remember(step, buf)),
         }
     }
 
@@ -191,8 +224,15 @@ impl<O: Origin> Codec for Described<O> {
         let answers = self.answers(conn, to.meta).ok_or(Fault::malformed("no such version"))?;
         let mut filling = Filling { id: to.meta.id, kept: to.kept, ..Filling::default() };
         filling.status = self.table.ok;
+        let mut kept = [0; MOST_INITIAL];
         let template = match *answer {
-            Answer::Pong => &answers.pong,
+            Answer::Pong => {
+                if let Some(pong) = &answers.pong {
+                    recall(pong, to.meta, &mut kept);
+                    filling.kept = &kept;
+                }
+                &answers.pong
+            }
             _ if to.meta.kind == Kind::Oneway => return Ok(()), // Its sender does not listen.
             Answer::Direct { text } => {
                 filling.text = text;

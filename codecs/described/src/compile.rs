@@ -371,6 +371,11 @@ fn answers(
             *copied = (*copied).max(piece.from.saturating_add(piece.width));
             copy.push((piece.from, piece.to, piece.width));
         }
+        let copied_bytes: usize = copy.iter().map(|(_, _, width)| *width).sum();
+        if name == "pong" && copied_bytes > 8 {
+            let message = format!("{copied_bytes} bytes of a heartbeat are to be repeated");
+            wrong.add(format!("{path}.copy"), message, "repeat at most 8");
+        }
         let status = said.status.as_ref().and_then(|name| {
             let found = statuses.iter().find(|status| *status.name == **name);
             if found.is_none() {

@@ -1,6 +1,6 @@
 //! What describing costs over coding, counted in instructions by valgrind, which must be installed:
 //! at most twice as many for a call through the engine, and four times for decoding and rewriting.
-//! None of it is an allocation.
+//! What is described allocates nothing where what is coded does not.
 
 use std::{
     env, fs,
@@ -55,11 +55,13 @@ fn count(codec: &str, what: &str) -> (u64, bool) {
 }
 
 fn at_most(times: u64, what: &str) {
-    let (coded, _) = count("coded", what);
+    let (coded, engine_allocates) = count("coded", what);
     let (described, allocates) = count("described", what);
     println!("{what}: {coded} instructions coded, {described} described");
     assert!(coded > 100, "nothing was counted");
-    assert!(!allocates, "{what} allocates");
+    // What the engine does for the coded one is not the description's doing.
+    assert!(engine_allocates || !allocates, "{what} allocates");
+    assert!(what != "decode" || !engine_allocates, "decoding alone does not need memory");
     assert!(described <= coded * times, "{what}: {coded} coded, {described} described");
 }
 
