@@ -59,9 +59,6 @@ pub(crate) enum Command {
             file, an unknown listener, a frame without its end)"
     )]
     Explain(Box<Explain>),
-    /// Begin a codec of your own
-    #[command(subcommand)]
-    Codec(crate::codec::Codec),
     /// Take captured bytes apart, frame by frame, up to the byte that is not the protocol
     #[command(after_help = "Examples:\n  \
             heptad inspect --codec redis requests.bin\n  \
@@ -96,6 +93,9 @@ pub(crate) enum Command {
         # yaml-language-server: $schema=heptad.json"
     )]
     Schema,
+    /// Begin a codec of your own, or test a described one
+    #[command(subcommand)]
+    Codec(crate::codec::Codec),
     /// Show the router on traffic of its own, and judge it
     #[command(
         long_about = "Show the router on traffic of its own, and judge it.\n\n\

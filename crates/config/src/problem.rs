@@ -88,6 +88,11 @@ impl Problems {
         Self { file: file.to_owned(), list, lines }
     }
 
+    /// The problems of a file of the caller's own, of which this is the text.
+    pub fn of(file: &str, text: &str, list: Vec<Problem>) -> Self {
+        Self::new(file, text, list)
+    }
+
     /// For humans: each problem with file, line, column, the line itself, a caret and the cure; and
     /// a count at the end.
     pub fn render(&self, colours: bool) -> String {

@@ -30,6 +30,7 @@
 mod admin;
 pub mod build;
 mod compile;
+mod described;
 mod explain;
 mod hosted;
 mod inspect;

@@ -9,6 +9,7 @@ use heptad_core::{Codec, Filter, Options, OptionsError};
 use heptad_engine::{Engine, Explained, LooksAt, Machine, Peer, Plan, explain_frames};
 use heptad_filters::{AccessLog, Authorize, InjectFault, LimitConcurrency, LimitRate, Trace};
 
+use crate::described;
 use crate::inspect::{Inspected, Inspector, Piece, Walk, walk};
 
 /// Builds one worker's engine from its listener's plan and a seed.
@@ -35,6 +36,10 @@ impl Registry {
             .codec::<heptad_redis::Redis>()
             .codec::<heptad_dubbo::Dubbo>()
             .codec::<heptad_thrift::Thrift>()
+            .codec::<heptad_described::AwesomeRpc>()
+            .codec::<heptad_described::Bolt>()
+            .codec::<heptad_described::Trpc>()
+            .described()
             .filter("authorize", |options| Ok(Arc::new(Authorize::new(options)?)))
             .filter("limit_rate", |options| Ok(Arc::new(LimitRate::new(options)?)))
             .filter("limit_concurrency", |options| Ok(Arc::new(LimitConcurrency::new(options)?)))
@@ -48,6 +53,14 @@ impl Registry {
     pub fn codec<C: Codec>(mut self) -> Self {
         self.plugins = self.plugins.codec::<C>();
         self.codecs.insert(C::NAME, Box::new(Of::<C>(PhantomData)));
+        self
+    }
+
+    /// The codec `frame`, whose description is in the configuration or in a file that it names.
+    fn described(mut self) -> Self {
+        type Frame = heptad_described::Frame;
+        self.plugins = self.plugins.codec_named(Frame::NAME, described::rule(), described::none());
+        self.codecs.insert(Frame::NAME, Box::new(Of::<Frame>(PhantomData)));
         self
     }
 
@@ -82,7 +95,9 @@ impl Registry {
 
     /// Reads a configuration file's text; `file` is its name in messages.
     pub fn load(&self, file: &str, text: &str) -> Result<crate::Model, crate::Problems> {
-        heptad_config::load(file, text, &self.plugins)
+        let mut model = heptad_config::load(file, text, &self.plugins)?;
+        described::resolve(file, text, &mut model)?;
+        Ok(model)
     }
 
     /// The JSON schema of configuration files with these plugins.

@@ -24,7 +24,7 @@ pub(crate) struct Setup {
 /// One listener.
 pub(crate) struct Part {
     pub(crate) name: String,
-    /// The codec's name.
+    /// The codec's name, or that of a description.
     pub(crate) codec: String,
     /// Empty if it listens on nothing.
     pub(crate) listen: String,
@@ -34,8 +34,11 @@ pub(crate) struct Part {
 
 /// The names of a listener's protocols, as labels have them.
 fn spoken(listener: &Listener) -> String {
-    let also = listener.also.iter().map(|(name, _)| name.as_str());
-    let all: Vec<_> = std::iter::once(listener.codec.as_str()).chain(also).collect();
+    let first = (&listener.codec, &listener.codec_options);
+    let also = listener.also.iter().map(|(name, options)| (name, options));
+    let names = std::iter::once(first).chain(also);
+    let all: Vec<_> =
+        names.map(|(codec, node)| crate::described::name(codec, node.as_ref())).collect();
     all.join("+")
 }
 

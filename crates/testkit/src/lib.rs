@@ -3,7 +3,6 @@
 #![forbid(unsafe_code)]
 
 pub mod alloc;
-pub mod conformance;
 pub mod sim;
 
-pub use conformance::fuzz;
+pub use heptad_conformance::{self as conformance, conformance, fuzz, fuzz_target};

@@ -31,10 +31,12 @@ const PYPI: &[&str] = &[
     "thriftpy2==0.7.1",
     "dubbo-py==0.2.2",
     "dubbo-ssl-python==0.9.6",
+    "anthunder==0.8.1",
+    "six==1.17.0",
 ];
 
 /// Folders of `tests/real` with a `package.json`, which pins what npm installs there.
-const NPM: &[&str] = &["ioredis", "thrift/node", "dubbo"];
+const NPM: &[&str] = &["ioredis", "thrift/node", "dubbo", "bolt"];
 
 /// What `bench` compares with, beside what the tests need.
 const BENCH: &[(&str, &str)] = &[

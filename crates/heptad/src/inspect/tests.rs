@@ -62,5 +62,8 @@ fn dubbo_shows_attachments_and_pairs_replies_by_id() {
 #[test]
 fn a_codec_that_is_not_there_is_named_with_those_that_are() {
     let error = inspect(&Registry::standard(), "smtp", None, &[]).expect_err("no such");
-    assert_eq!(error.to_string(), "there is no codec smtp; there are: dubbo, redis, thrift");
+    assert_eq!(
+        error.to_string(),
+        "there is no codec smtp; there are: awesomerpc, bolt, dubbo, frame, redis, thrift, trpc"
+    );
 }

@@ -5,6 +5,7 @@
 
 mod bench;
 mod benchmark;
+mod bolt;
 mod cli;
 mod clients;
 mod cost;
@@ -187,6 +188,19 @@ pub(crate) const SUITES: &[Suite] = &[
         dubbo::differential,
     ),
     suite_of("filters-cost", 240, "instructions of each filter for an exchange", cost::run),
+    suite_of(
+        "bolt-sofa",
+        90,
+        "calls in every dialect of Bolt from sofa-rpc-node to the servers of two libraries",
+        bolt::sofa,
+    ),
+    suite_of("bolt-anthunder", 60, "the same from both clients of anthunder", bolt::anthunder),
+    suite_of(
+        "bolt-errors",
+        60,
+        "refusals, time-outs and dead servers in every dialect of Bolt",
+        bolt::errors,
+    ),
     suite_of("metrics", 60, "promtool on /metrics after traffic", metrics::run),
     suite_of("bench", 120, "two tiny cases of the bench: right replies, all figures", bench::run),
     suite_of("demo", 120, "the demo judges itself, and notices broken rules", demo::run),

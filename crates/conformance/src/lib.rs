@@ -1,8 +1,9 @@
-//! What a codec must do to be routed, as checks that any codec can be put through.
+//! What a codec must do to be routed, as checks that any codec can be put through. Apart from the
+//! rest of the test kit, because `heptad codec test` runs them too and has an allocator of its own.
 //!
 //! ```
 //! use awesomerpc::{AwesomeRpc, wire::Message};
-//! use heptad_testkit::conformance::Conformance;
+//! use heptad_conformance::Conformance;
 //!
 //! let request = Message::request(7, "reviews", "list").body("page=1").to_bytes();
 //! Conformance::new(AwesomeRpc::default())
@@ -17,6 +18,8 @@
 //! bytes is long enough. What is checked is listed at [`Rule`]. The checks drive the codec as the
 //! engine would and know no engine. [`conformance!`](crate::conformance) makes tests of them;
 //! [`Conformance::failures`] gives what is broken as data, for codecs that are made at run time.
+
+#![forbid(unsafe_code)]
 
 mod answers;
 mod chunks;

@@ -1,12 +1,12 @@
 //! The one call with which a codec is put through all checks.
 
 /// Tests that a codec keeps its contract: a module `conformance` with one test per
-/// [`Group`](crate::conformance::Group).
+/// [`Group`](crate::Group).
 ///
 /// A sample is a list of frames that come one behind the other on a new connection; of a server,
 /// behind the frames that it answers. `headers` names headers that occur in the requests, and is
 /// left out for protocols without. `with` sets whatever else
-/// [`Conformance`](crate::conformance::Conformance) can be told.
+/// [`Conformance`](crate::Conformance) can be told.
 ///
 /// ```
 /// use awesomerpc::{AwesomeRpc, wire::Message};
@@ -39,45 +39,45 @@ macro_rules! conformance {
             #[allow(unused_imports, reason = "samples may need nothing of what is around")]
             use super::*;
 
-            fn suite() -> $crate::conformance::Conformance<impl ::heptad_core::Codec> {
-                let suite = $crate::conformance::Conformance::new($codec);
+            fn suite() -> $crate::Conformance<impl ::heptad_core::Codec> {
+                let suite = $crate::Conformance::new($codec);
                 $(let suite = {
-                    let (bytes, frames) = $crate::conformance::frames(&[$(&($request)[..]),*]);
+                    let (bytes, frames) = $crate::frames(&[$(&($request)[..]),*]);
                     suite.requests(&bytes, frames)
                 };)*
                 $(let suite = {
-                    let (asked, _) = $crate::conformance::frames(&[$(&($asked)[..]),*]);
-                    let (bytes, frames) = $crate::conformance::frames(&[$(&($reply)[..]),*]);
+                    let (asked, _) = $crate::frames(&[$(&($asked)[..]),*]);
+                    let (bytes, frames) = $crate::frames(&[$(&($reply)[..]),*]);
                     suite.replies(&asked, &bytes, frames)
                 };)*
                 $(let suite = suite.headers(&[$($header),*]);)?
-                $(let suite = $crate::conformance::with(suite, $with);)?
+                $(let suite = $crate::with(suite, $with);)?
                 suite
             }
 
             #[test]
             fn frames() {
-                suite().assert_groups(&[$crate::conformance::Group::Frames]);
+                suite().assert_groups(&[$crate::Group::Frames]);
             }
 
             #[test]
             fn garbage() {
-                suite().assert_groups(&[$crate::conformance::Group::Garbage]);
+                suite().assert_groups(&[$crate::Group::Garbage]);
             }
 
             #[test]
             fn rewrite() {
-                suite().assert_groups(&[$crate::conformance::Group::Rewrite]);
+                suite().assert_groups(&[$crate::Group::Rewrite]);
             }
 
             #[test]
             fn answers() {
-                suite().assert_groups(&[$crate::conformance::Group::Answers]);
+                suite().assert_groups(&[$crate::Group::Answers]);
             }
 
             #[test]
             fn state() {
-                suite().assert_groups(&[$crate::conformance::Group::State]);
+                suite().assert_groups(&[$crate::Group::State]);
             }
         }
     };
@@ -100,7 +100,7 @@ pub fn with<C: heptad_core::Codec>(
 
 /// A fuzz target of a codec: `decode`, `chunks` or `rewrite`, see [`fuzz`](crate::fuzz). To be called
 /// in a binary with `#![no_main]` that depends on `libfuzzer-sys`; the second argument is an
-/// expression for a [`Conformance`](crate::conformance::Conformance), which needs no samples.
+/// expression for a [`Conformance`](crate::Conformance), which needs no samples.
 ///
 /// ```ignore
 /// #![no_main]

@@ -1,0 +1,29 @@
+//! `heptad codec new NAME --described`: writes a description to begin with. The starter is a whole
+//! protocol that passes its own test, so that every change to it can be tried at once.
+
+use std::{fs::OpenOptions, io::Write as _, path::Path, process::ExitCode};
+
+use crate::failed;
+
+/// The starter; `@NAME@` stands for the protocol's name.
+const STARTER: &str = include_str!("starter.yaml");
+
+/// Writes `NAME.yaml` into the folder, unless it is there already.
+pub(crate) fn new(name: &str, folder: &Path) -> ExitCode {
+    let word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-';
+    if name.is_empty() || !name.chars().all(word) {
+        return failed(format!("{name}: a protocol's name is one word in lower case"));
+    }
+    let path = folder.join(format!("{name}.yaml"));
+    let file = OpenOptions::new().write(true).create_new(true).open(&path);
+    let text = STARTER.replace("@NAME@", name);
+    match file.and_then(|mut file| file.write_all(text.as_bytes())) {
+        Ok(()) => {
+            let path = path.display();
+            println!("{path} describes a protocol; change it into yours, and then\n");
+            println!("  heptad codec test {path}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => failed(format!("cannot write {}: {error}", path.display())),
+    }
+}
