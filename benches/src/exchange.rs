@@ -1,5 +1,6 @@
 //! A whole exchange through the engine: a request in, a frame to the endpoint, the reply in, a
-//! frame to the client, deadlines and counters included.
+//! frame to the client, deadlines and counters included; and sixteen of them in one turn, as busy
+//! connections have them.
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,13 +19,15 @@ struct Exchange<C: Codec> {
     session: SessionId,
     link: Option<LinkId>,
     speech: Speech,
+    /// Requests in a turn, one after the other; so many replies come back.
+    depth: usize,
     now: u64,
     up: Vec<u8>,
     down: usize,
 }
 
 impl<C: Codec> Exchange<C> {
-    fn new(options: &C::Options, speech: Speech, share: bool) -> Self {
+    fn new(options: &C::Options, speech: Speech, share: bool, depth: usize) -> Self {
         let codec = C::new(options).unwrap_or_else(|_| panic!("the options are the defaults"));
         let spec = Spec::new(Balance::RoundRobin, vec![Endpoint::new("e:0")]);
         let cluster = Cluster::new("e", spec).unwrap_or_else(|e| panic!("{e}"));
@@ -36,7 +39,8 @@ impl<C: Codec> Exchange<C> {
         let session = engine.open_session(Time::from_nanos(1), Peer::local());
         let session = session.unwrap_or_else(|| panic!("there is room for one session"));
         let (up, link) = (Vec::new(), None);
-        Self { engine, session, link, speech, now: 1, up, down: 0 }
+        let speech = speech.repeated(depth);
+        Self { engine, session, link, speech, depth, now: 1, up, down: 0 }
     }
 
     /// Does what the engine wants, and keeps what goes to the endpoint.
@@ -77,9 +81,15 @@ impl<C: Codec> Exchange<C> {
         self.turn();
         self.engine.timeouts(now);
         let (at, len) = self.speech.id;
-        let ids = (self.up.get(at..at + len), self.speech.reply.get_mut(at..at + len));
-        if let (Some(asked), Some(answered)) = ids {
-            answered.copy_from_slice(asked);
+        let size = |all: &[u8]| all.len() / self.depth;
+        let (sent, told) = (size(&self.speech.request), size(&self.speech.reply));
+        let replies = self.speech.reply.chunks_exact_mut(told);
+        for (asked, answered) in self.up.chunks_exact(sent).zip(replies) {
+            if let (Some(asked), Some(answered)) =
+                (asked.get(at..at + len), answered.get_mut(at..at + len))
+            {
+                answered.copy_from_slice(asked);
+            }
         }
         if let Some(link) = self.link {
             self.engine.link_read(now, link, &self.speech.reply);
@@ -93,8 +103,11 @@ impl<C: Codec> Exchange<C> {
     }
 }
 
-fn case<C: Codec>(name: &str, options: &C::Options, speech: Speech, share: bool) -> Case {
-    let mut exchange = Exchange::<C>::new(options, speech, share);
+fn case<C: Codec>(name: &str, speech: Speech, share: bool, depth: usize) -> Case
+where
+    C::Options: Default,
+{
+    let mut exchange = Exchange::<C>::new(&C::Options::default(), speech, share, depth);
     // Warm: buffers and ids have the sizes that they keep.
     for _ in 0..200 {
         exchange.run();
@@ -105,9 +118,12 @@ fn case<C: Codec>(name: &str, options: &C::Options, speech: Speech, share: bool)
 pub(crate) fn cases() -> Vec<Case> {
     use {heptad_dubbo::Dubbo, heptad_redis::Redis, heptad_thrift::Thrift};
     vec![
-        case::<Redis>("redis", &Default::default(), crate::redis(), true),
-        case::<Thrift>("thrift", &Default::default(), crate::thrift(), true),
-        case::<Thrift>("thrift_own_link", &Default::default(), crate::thrift(), false),
-        case::<Dubbo>("dubbo", &Default::default(), crate::dubbo(), true),
+        case::<Redis>("redis", crate::redis(), true, 1),
+        case::<Thrift>("thrift", crate::thrift(), true, 1),
+        case::<Thrift>("thrift_own_link", crate::thrift(), false, 1),
+        case::<Dubbo>("dubbo", crate::dubbo(), true, 1),
+        case::<Redis>("redis_16", crate::redis(), true, 16),
+        case::<Thrift>("thrift_16", crate::thrift(), true, 16),
+        case::<Dubbo>("dubbo_16", crate::dubbo(), true, 16),
     ]
 }

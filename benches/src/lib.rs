@@ -38,6 +38,14 @@ pub(crate) struct Speech {
     pub(crate) id: (usize, usize),
 }
 
+impl Speech {
+    /// So many requests and replies, one after the other.
+    pub(crate) fn repeated(self, times: usize) -> Self {
+        let Self { request, reply, id } = self;
+        Self { request: request.repeat(times), reply: reply.repeat(times), id }
+    }
+}
+
 pub(crate) fn redis() -> Speech {
     let request = b"*2\r\n$3\r\nGET\r\n$16\r\nkey:000000000042\r\n".to_vec();
     let reply = [&b"$64\r\n"[..], &[b'x'; 64], b"\r\n"].concat();

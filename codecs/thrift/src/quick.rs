@@ -1,13 +1,15 @@
 //! The most frequent dialect, a strict binary message in a frame, read and written in one go. What
 //! is not plainly that, or not all there, is left to the general way, which comes to the same.
 
-use heptad_core::{Ctx, Meta, Rewrite, Splice};
+use heptad_core::{Ctx, Kind, Meta, Outcome, Rewrite, Span, Splice, Step};
 
 use crate::{
     conn::{Conn, Tag},
     dialect::{Dialect, LONGEST, Protocol, Transport},
     frame::{Content, Frame, split_id},
-    message::Head,
+    message::{Head, kind},
+    options::ThriftOptions,
+    token::Type,
 };
 
 /// Length of the frame, version, type and length of the name.
@@ -15,24 +17,42 @@ const FIXED: usize = 12;
 const SEQ: usize = 4;
 const PLAIN: Dialect = Dialect::new(Transport::Framed, Protocol::Strict);
 
+/// The head of a message, and where its frame ends.
+struct Message {
+    kind: u8,
+    seq: u32,
+    /// Where its name ends, and its head.
+    name_end: usize,
+    body: usize,
+    len: usize,
+}
+
+impl Message {
+    #[inline]
+    fn read(cx: &Ctx, buf: &[u8]) -> Option<Self> {
+        let fixed: &[u8; FIXED] = buf.first_chunk()?;
+        let [l0, l1, l2, l3, 0x80, 1, _, kind, n0, n1, n2, n3] = *fixed else {
+            return None;
+        };
+        let outer = u32::from_be_bytes([l0, l1, l2, l3]);
+        let name = u32::from_be_bytes([n0, n1, n2, n3]);
+        if outer > LONGEST || name > cx.max_head {
+            return None;
+        }
+        let (len, name_end) = (outer as usize + 4, FIXED + name as usize);
+        let body = name_end + SEQ;
+        if len > cx.max_frame as usize || body > len || body > cx.max_head as usize {
+            return None;
+        }
+        let seq: &[u8; SEQ] = buf.get(name_end..body)?.first_chunk()?;
+        let seq = u32::from_be_bytes(*seq);
+        Some(Self { kind, seq, name_end, body, len })
+    }
+}
+
 /// The frame at the front of `buf`, as far as the message's head.
 pub(crate) fn frame(cx: &Ctx, buf: &[u8]) -> Option<Frame> {
-    let fixed: &[u8; FIXED] = buf.first_chunk()?;
-    let [l0, l1, l2, l3, 0x80, 1, _, kind, n0, n1, n2, n3] = *fixed else {
-        return None;
-    };
-    let outer = u32::from_be_bytes([l0, l1, l2, l3]);
-    let name = u32::from_be_bytes([n0, n1, n2, n3]);
-    if outer > LONGEST || name > cx.max_head {
-        return None;
-    }
-    let (len, name_end) = (outer as usize + 4, FIXED + name as usize);
-    let body = name_end + SEQ;
-    if len > cx.max_frame as usize || body > len || body > cx.max_head as usize {
-        return None;
-    }
-    let seq: &[u8; SEQ] = buf.get(name_end..body)?.first_chunk()?;
-    let seq = u32::from_be_bytes(*seq);
+    let Message { kind, seq, name_end, body, len } = Message::read(cx, buf)?;
     let head = Head { protocol: Protocol::Strict, kind, seq, name: FIXED..name_end, body };
     Some(Frame {
         transport: Transport::Framed,
@@ -41,6 +61,61 @@ pub(crate) fn frame(cx: &Ctx, buf: &[u8]) -> Option<Frame> {
         payload: 4,
         len: Some(len),
     })
+}
+
+/// A request on a connection that is known to speak this.
+pub(crate) fn request(
+    options: &ThriftOptions,
+    conn: &mut Conn,
+    cx: &Ctx,
+    buf: &[u8],
+) -> Option<Step<Tag>> {
+    let refused = options.transport.refuses(Transport::Framed).is_some()
+        || options.protocol.refuses(Protocol::Strict).is_some();
+    if conn.dialect != PLAIN || refused {
+        return None;
+    }
+    let message = Message::read(cx, buf)?;
+    let what = match message.kind {
+        kind::CALL => Kind::Request,
+        kind::ONEWAY => Kind::Oneway,
+        _ => return None,
+    };
+    conn.cx = *cx;
+    let mut meta = Meta::frame(what, message.len).head(message.body).id(message.seq.into());
+    let name = buf.get(FIXED..message.name_end)?;
+    let method = match name.iter().position(|byte| *byte == b':') {
+        Some(n) => {
+            meta.service = Span::new(FIXED, n);
+            FIXED + n + 1
+        }
+        None => FIXED,
+    };
+    meta.method = Span::new(method, message.name_end - method);
+    meta.aux = PLAIN.to_bits();
+    Some(Step::Frame(meta, Tag::new(PLAIN)))
+}
+
+/// A reply that is a success, on a connection that is known to speak this.
+pub(crate) fn reply(conn: &mut Conn, cx: &Ctx, buf: &[u8]) -> Option<Step<()>> {
+    if conn.dialect != PLAIN {
+        return None;
+    }
+    let Message { kind: kind::REPLY, seq, body, len, .. } = Message::read(cx, buf)? else {
+        return None;
+    };
+    // The result is field 0; without one there is no field at all.
+    let good = match buf.get(body..len.min(buf.len()))? {
+        [0, ..] => true,
+        [ty, 0, 0, ..] => Type::of_binary(*ty).is_some(),
+        _ => false,
+    };
+    if !good {
+        return None;
+    }
+    conn.cx = *cx;
+    let meta = Meta::reply(len, Outcome::Ok).head(body).id(seq.into());
+    Some(Step::Frame(meta.aux(PLAIN.to_bits()), ()))
 }
 
 /// Writes a frame for a connection that speaks the same, with another id; whether it could.
@@ -52,7 +127,7 @@ pub(crate) fn rewrite(
     out: &mut Splice<'_>,
 ) -> bool {
     let wanted = if to.is_link { to.dialect } else { tag.dialect().or(to.dialect) };
-    let plain = meta.aux == PLAIN.to_bits() && wanted.or(PLAIN) == PLAIN;
+    let plain = meta.aux == PLAIN.to_bits() && (wanted == PLAIN || wanted.or(PLAIN) == PLAIN);
     let frame = out.frame();
     let (body, len) = (meta.head as usize, frame.len());
     // The byte that the version leaves open is always written as zero.
@@ -61,11 +136,7 @@ pub(crate) fn rewrite(
         return false;
     }
     match edit.id.map(split_id) {
-        Some((seq, _)) => {
-            out.keep(0..body - SEQ);
-            out.put(&seq.to_be_bytes());
-            out.keep(body..len);
-        }
+        Some((seq, _)) => out.keep_but(body - SEQ, &seq.to_be_bytes()),
         None => out.keep_all(),
     }
     true
@@ -74,7 +145,11 @@ pub(crate) fn rewrite(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cursor::Stop;
+    use crate::{
+        cursor::Stop,
+        decode::{general_reply, general_request},
+        options::{ClientProtocol, ClientTransport},
+    };
 
     fn message(name: &str, kind: u8, body: &[u8]) -> Vec<u8> {
         let mut bytes = vec![0x80, 1, 0, kind];
@@ -121,5 +196,58 @@ mod tests {
             }
         }
         assert!(read > 100);
+    }
+
+    /// Nobody asked for anything.
+    struct Nothing;
+
+    impl heptad_core::Asked<Tag> for Nothing {
+        fn tag(&self, _: u64) -> Option<Tag> {
+            None
+        }
+    }
+
+    #[test]
+    fn requests_and_replies_are_what_the_general_way_makes_of_them() {
+        let names = ["Service:method", "ping", "", ":", "a:b:c", "x:"];
+        let bodies: [&[u8]; 6] =
+            [b"\0", b"\x0b\0\0\0\0\0\x01x\0", b"\x0c\0\x01\0\0", b"\x01\0\0", b"\x10\0", b""];
+        let mut all = Vec::new();
+        for (name, body) in names.iter().flat_map(|name| bodies.map(|body| (*name, body))) {
+            for kind in 0..6 {
+                let whole = message(name, kind, body);
+                all.extend((0..=whole.len()).map(|end| whole[..end].to_vec()));
+            }
+        }
+        let plain = |is_link| Conn::new(is_link, PLAIN, false);
+        let mut read = [0, 0];
+        for bytes in &all {
+            for (transport, protocol) in [
+                (ClientTransport::Auto, ClientProtocol::Auto),
+                (ClientTransport::Framed, ClientProtocol::Binary),
+                (ClientTransport::Header, ClientProtocol::Auto),
+                (ClientTransport::Auto, ClientProtocol::Compact),
+            ] {
+                let options = ThriftOptions { transport, protocol, ..ThriftOptions::default() };
+                for limit in [u32::MAX, 40, 20, 12] {
+                    let cx = Ctx::default().max_head(limit);
+                    let (mut one, mut other) = (plain(false), plain(false));
+                    if let Some(step) = request(&options, &mut one, &cx, bytes) {
+                        let slow = general_request(&options, &mut other, &cx, bytes);
+                        assert_eq!(Ok(step), slow.map_err(|stop| format!("{stop:?}")), "{bytes:?}");
+                        assert_eq!(format!("{one:?}"), format!("{other:?}"));
+                        read[0] += 1;
+                    }
+                    let (mut one, mut other) = (plain(true), plain(true));
+                    if let Some(step) = reply(&mut one, &cx, bytes) {
+                        let slow = general_reply(&mut other, &Nothing, &cx, bytes);
+                        assert_eq!(Ok(step), slow.map_err(|stop| format!("{stop:?}")), "{bytes:?}");
+                        assert_eq!(one.dialect, other.dialect);
+                        read[1] += 1;
+                    }
+                }
+            }
+        }
+        assert!(read.iter().all(|read| *read > 100), "{read:?}");
     }
 }

@@ -32,7 +32,7 @@ pub(crate) enum Type {
 }
 
 impl Type {
-    fn of_binary(byte: u8) -> Option<Self> {
+    pub(crate) fn of_binary(byte: u8) -> Option<Self> {
         Some(match byte {
             2 => Self::Bool,
             3 => Self::I8,

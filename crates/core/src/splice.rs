@@ -45,8 +45,52 @@ impl<'a> Splice<'a> {
         }
     }
 
+    /// Appends the whole old frame with these bytes in the place of as many others at `at`: what
+    /// becomes of a frame whose id alone changes. Nothing is replaced beyond the frame's end.
+    pub fn keep_but(&mut self, at: usize, bytes: &[u8]) {
+        let len = self.frame.len();
+        if self.shared.is_some() && len >= SHARE_FROM {
+            self.keep(0..at);
+            let end = at.saturating_add(bytes.len());
+            self.put(bytes.get(..len.saturating_sub(at)).unwrap_or(bytes));
+            return self.keep(end..len);
+        }
+        let flat = self.out.tail();
+        let start = flat.len();
+        flat.extend_from_slice(self.frame);
+        let kept = flat.get_mut(start..).and_then(|kept| kept.get_mut(at..));
+        for (kept, byte) in kept.into_iter().flatten().zip(bytes) {
+            *kept = *byte;
+        }
+    }
+
     /// Appends the whole old frame.
     pub fn keep_all(&mut self) {
         self.keep(0..self.frame.len());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_replaced_whether_frames_are_copied_or_shared() {
+        for len in [0, 1, 9, SHARE_FROM - 1, SHARE_FROM, 3 * SHARE_FROM] {
+            let frame = vec![b'x'; len];
+            let shared = Bytes::from(frame.clone());
+            for at in [0, 1, 5, len / 2, len.saturating_sub(2), len, len + 3] {
+                let mut wanted = frame.clone();
+                for (byte, new) in wanted.iter_mut().skip(at).zip(b"1234") {
+                    *byte = *new;
+                }
+                for shared in [None, Some(&shared)] {
+                    let mut out = Chain::default();
+                    out.extend(b"ahead");
+                    Splice::new(&frame, shared, &mut out).keep_but(at, b"1234");
+                    assert_eq!(out.to_vec(), [b"ahead", &wanted[..]].concat(), "{at} of {len}");
+                }
+            }
+        }
     }
 }
