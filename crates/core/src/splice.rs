@@ -47,11 +47,11 @@ impl<'a> Splice<'a> {
 
     /// Appends the whole old frame with these bytes in the place of as many others at `at`: what
     /// becomes of a frame whose id alone changes. Nothing is replaced beyond the frame's end.
-    pub fn keep_but(&mut self, at: usize, bytes: &[u8]) {
+    pub fn keep_but<const N: usize>(&mut self, at: usize, bytes: &[u8; N]) {
         let len = self.frame.len();
         if self.shared.is_some() && len >= SHARE_FROM {
             self.keep(0..at);
-            let end = at.saturating_add(bytes.len());
+            let end = at.saturating_add(N);
             self.put(bytes.get(..len.saturating_sub(at)).unwrap_or(bytes));
             return self.keep(end..len);
         }
@@ -59,8 +59,10 @@ impl<'a> Splice<'a> {
         let start = flat.len();
         flat.extend_from_slice(self.frame);
         let kept = flat.get_mut(start..).and_then(|kept| kept.get_mut(at..));
-        for (kept, byte) in kept.into_iter().flatten().zip(bytes) {
-            *kept = *byte;
+        let kept = kept.unwrap_or_default();
+        match kept.first_chunk_mut() {
+            Some(kept) => *kept = *bytes,
+            None => kept.iter_mut().zip(bytes).for_each(|(kept, byte)| *kept = *byte),
         }
     }
 

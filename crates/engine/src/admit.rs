@@ -37,45 +37,18 @@ pub(crate) fn hashed<R>(
 impl<C: Codec> Engine<C> {
     /// A new exchange at the end of its session's order, not yet routed and not counted.
     pub(crate) fn exchange(&mut self, now: Time, id: SessionId, meta: Meta, tag: C::Tag) -> Key {
-        let scratch = self.spare.pop().unwrap_or_default();
-        let key = self.exchanges.insert(Exchange {
-            session: id,
-            meta,
-            tag,
-            series: UNCOUNTED,
-            method: UNCOUNTED,
-            chain: u32::try_from(self.chains.len().saturating_sub(1)).unwrap_or(0),
-            scratch,
-            filtered: 0,
-            edits: Vec::new(),
-            mirror: None,
-            copied: None,
-            direct: None,
-            digest: 0,
-            reply_headers: None,
-            request_headers: None,
-            started: now,
-            deadline: Time::NEVER,
-            phase: Phase::Sent,
-            pool: None,
-            chosen: None,
-            endpoint: 0,
-            of: 1,
-            place: None,
-            fan: None,
-            frame: Vec::new(),
-            kept: Vec::new(),
-            words: Vec::new(),
-            redirects: 0,
-            ahead: (&[], 0),
-            ready: heptad_core::Chain::default(),
-            slot: 0,
-            sent: false,
-            tapped: 0,
-            told: None,
-        });
+        let chain = u32::try_from(self.chains.len().saturating_sub(1)).unwrap_or(0);
+        let key = match self.exchanges.reuse() {
+            Some((key, x)) => {
+                x.renew(id, meta, tag, chain, now);
+                key
+            }
+            None => self.exchanges.insert(Exchange::new(id, meta, tag, chain, now)),
+        };
         if let Some(s) = self.sessions.get_mut(id.0) {
-            if let Some(x) = self.exchanges.get_mut(key) {
+            if !self.traits.ordered
+                && let Some(x) = self.exchanges.get_mut(key)
+            {
                 x.slot = s.open.len();
             }
             s.open.push_back(key);
@@ -247,7 +220,8 @@ impl<C: Codec> Engine<C> {
         }
         let at = x.filtered.wrapping_sub(1);
         self.stats.unknown_attributes += unknown;
-        if self.obey(now, key, at, verdict, frame) {
+        if self.obey(now, key, at, verdict, frame) && !self.forward_express(now, key, frame, shared)
+        {
             self.proceed(now, key, frame, shared);
         }
         key
@@ -286,7 +260,6 @@ impl<C: Codec> Engine<C> {
         self.scratch.clear();
         let words = self.codec.keep(&s.conn, &x.meta, frame, &mut self.scratch);
         if !words.is_empty() {
-            x.words = self.spare_frames.pop().unwrap_or_default();
             let most = words.len().min(Question::<C::Tag>::KEPT);
             x.words.extend_from_slice(words.get(..most).unwrap_or_default());
         }
@@ -425,21 +398,7 @@ impl<C: Codec> Engine<C> {
         };
         let accepted = self.codec.accepted(&mut s.conn, &meta, x.tag, frame);
         match accepted {
-            Accepted::Local | Accepted::LocalClose => {
-                let end = (Outcome::Ok, Reason::None);
-                self.settle(now, key, None, end, 0, |codec, _, conn, q, chain| {
-                    codec.answer(conn, q, &Answer::Local, chain.tail())
-                });
-                if is_control(&meta) {
-                    self.note_principal(id);
-                }
-                if accepted == Accepted::LocalClose
-                    && let Some(s) = self.sessions.get_mut(id.0)
-                {
-                    s.closing = true;
-                }
-                self.wake(id);
-            }
+            Accepted::Local | Accepted::LocalClose => self.answer_locally(now, key, accepted),
             _ => {
                 let Some(x) = self.exchanges.get(key) else {
                     return;
@@ -453,6 +412,27 @@ impl<C: Codec> Engine<C> {
                 }
             }
         }
+    }
+
+    /// The codec answers by itself.
+    pub(crate) fn answer_locally(&mut self, now: Time, key: Key, accepted: Accepted) {
+        let Some(x) = self.exchanges.get(key) else {
+            return;
+        };
+        let (id, control) = (x.session, is_control(&x.meta));
+        let end = (Outcome::Ok, Reason::None);
+        self.settle(now, key, None, end, 0, |codec, _, conn, q, chain| {
+            codec.answer(conn, q, &Answer::Local, chain.tail())
+        });
+        if control {
+            self.note_principal(id);
+        }
+        if accepted == Accepted::LocalClose
+            && let Some(s) = self.sessions.get_mut(id.0)
+        {
+            s.closing = true;
+        }
+        self.wake(id);
     }
 
     /// Refuses what cannot be done with several endpoints, before anything has changed.

@@ -26,9 +26,12 @@ impl<C: Codec> Whole<'_, C> {
         scratch: &mut Vec<u8>,
         mut pick: impl FnMut(Option<&[u8]>) -> Option<usize>,
     ) -> Option<usize> {
+        if of == 1 {
+            return Some(0);
+        }
         let Self { codec, conn, meta, tag, frame } = *self;
         match meta.fan_out {
-            FanOut::All if of > 1 => None,
+            FanOut::All => None,
             FanOut::Split if spread => None,
             FanOut::Home => Some(0),
             FanOut::Index => Some(codec.index(meta, tag, frame, of).min(of - 1)),

@@ -31,6 +31,8 @@ impl Key {
 #[derive(Debug)]
 struct Slot<T> {
     generation: u32,
+    /// No key to a retired value was ever given out, so only a look at all values asks for this.
+    live: bool,
     value: Option<T>,
 }
 
@@ -55,10 +57,11 @@ impl<T> Arena<T> {
             && let Some(slot) = self.slots.get_mut(index as usize)
         {
             slot.value = Some(value);
+            slot.live = true;
             return Key { index, generation: slot.generation };
         }
         let index = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
-        self.slots.push(Slot { generation: 0, value: Some(value) });
+        self.slots.push(Slot { generation: 0, live: true, value: Some(value) });
         Key { index, generation: 0 }
     }
 
@@ -78,23 +81,38 @@ impl<T> Arena<T> {
             return None;
         }
         let value = slot.value.take()?;
+        slot.live = false;
         slot.generation = slot.generation.wrapping_add(1);
         self.free.push(key.index);
         self.len -= 1;
         Some(value)
     }
 
-    /// As [`Arena::remove`], where nobody wants the value: it is dropped at its place.
-    pub(crate) fn forget(&mut self, key: Key) {
+    /// As [`Arena::remove`], where nobody wants the value: it stays at its place, at rest after
+    /// `rest`, until [`Arena::reuse`] or [`Arena::insert`] takes the place.
+    pub(crate) fn retire(&mut self, key: Key, rest: impl FnOnce(&mut T)) {
         if let Some(slot) = self.slots.get_mut(key.index())
             && slot.generation == key.generation
-            && slot.value.is_some()
+            && let Some(value) = &mut slot.value
         {
-            slot.value = None;
+            rest(value);
+            slot.live = false;
             slot.generation = slot.generation.wrapping_add(1);
             self.free.push(key.index);
             self.len -= 1;
         }
+    }
+
+    /// The value that was retired last, live again under a new key; what it owns needs no new
+    /// memory, and it is not moved.
+    pub(crate) fn reuse(&mut self) -> Option<(Key, &mut T)> {
+        let index = *self.free.last()?;
+        let slot = self.slots.get_mut(index as usize)?;
+        let value = slot.value.as_mut()?;
+        self.free.pop();
+        slot.live = true;
+        self.len += 1;
+        Some((Key { index, generation: slot.generation }, value))
     }
 
     pub(crate) const fn len(&self) -> usize {
@@ -102,7 +120,7 @@ impl<T> Arena<T> {
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Key, &T)> {
-        self.slots.iter().enumerate().filter_map(|(i, s)| {
+        self.slots.iter().enumerate().filter(|(_, s)| s.live).filter_map(|(i, s)| {
             let index = u32::try_from(i).ok()?;
             s.value.as_ref().map(|v| (Key { index, generation: s.generation }, v))
         })
@@ -123,10 +141,16 @@ mod tests {
         assert_eq!(a.get(one), None);
         assert_eq!(a.remove(one), None);
         assert_eq!(a.get(two), Some(&"two"));
-        a.forget(one);
+        a.retire(one, |_| panic!("it is gone"));
         assert_eq!(a.get(two), Some(&"two"));
-        a.forget(two);
-        assert_eq!((a.get(two), a.len()), (None, 0));
+        a.retire(two, |value| *value = "rests");
+        assert_eq!((a.get(two), a.len(), a.iter().count()), (None, 0, 0));
+        assert_eq!(a.remove(two), None);
+        let (again, value) = a.reuse().expect("one rests");
+        assert_eq!(std::mem::replace(value, "again"), "rests");
+        assert_eq!((a.get(again), a.get(two), a.iter().count()), (Some(&"again"), None, 1));
+        assert!(a.reuse().is_none());
+        a.retire(again, |_| ());
         let two = a.insert("two");
         assert_eq!(a.get(two), Some(&"two"));
         assert_eq!(a.len(), 1);

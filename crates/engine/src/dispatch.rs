@@ -55,7 +55,7 @@ impl<C: Codec> Engine<C> {
         }
     }
 
-    fn dispatch_one(
+    pub(crate) fn dispatch_one(
         &mut self,
         now: Time,
         key: Key,

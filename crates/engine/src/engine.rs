@@ -64,7 +64,6 @@ pub struct Engine<C: Codec> {
     pub(crate) leftovers: Leftovers,
     pub(crate) bytes: Vec<u8>,
     pub(crate) fans: Vec<Fan>,
-    pub(crate) spare: Vec<Vec<u64>>,
     pub(crate) spare_frames: Vec<Vec<u8>>,
     pub(crate) tapping: Tapping,
 }
@@ -117,7 +116,6 @@ impl<C: Codec> Engine<C> {
             leftovers: Leftovers::default(),
             bytes: Vec::new(),
             fans: Vec::new(),
-            spare: Vec::new(),
             spare_frames: Vec::new(),
             tapping: Tapping::default(),
         };

@@ -6,6 +6,7 @@ use heptad_core::{Chain, HeaderEdit, Kind, Meta, Outcome, Reason, Time};
 
 use crate::{
     Mirror,
+    admit::UNCOUNTED,
     arena::Key,
     machine::{LinkId, SessionId},
     plan::End,
@@ -69,6 +70,106 @@ pub(crate) struct Exchange<T> {
     pub(crate) tapped: u64,
     /// How it ended and its code's number, for the tap, until it is its turn.
     pub(crate) told: Option<(End, u16)>,
+}
+
+/// Longest memory for an answer's words that an exchange at rest keeps.
+const KEEP: usize = 256;
+
+impl<T> Exchange<T> {
+    /// A request that has just come, not yet routed.
+    pub(crate) fn new(session: SessionId, meta: Meta, tag: T, chain: u32, now: Time) -> Self {
+        Self {
+            session,
+            meta,
+            tag,
+            series: UNCOUNTED,
+            method: UNCOUNTED,
+            chain,
+            scratch: Vec::new(),
+            filtered: 0,
+            edits: Vec::new(),
+            mirror: None,
+            copied: None,
+            direct: None,
+            digest: 0,
+            reply_headers: None,
+            request_headers: None,
+            started: now,
+            deadline: Time::NEVER,
+            phase: Phase::Sent,
+            pool: None,
+            chosen: None,
+            endpoint: 0,
+            of: 1,
+            place: None,
+            fan: None,
+            frame: Vec::new(),
+            kept: Vec::new(),
+            words: Vec::new(),
+            redirects: 0,
+            ahead: (&[], 0),
+            ready: Chain::default(),
+            slot: 0,
+            sent: false,
+            tapped: 0,
+            told: None,
+        }
+    }
+
+    /// Makes one at rest what [`Exchange::new`] makes.
+    pub(crate) fn renew(&mut self, session: SessionId, meta: Meta, tag: T, chain: u32, now: Time) {
+        self.session = session;
+        self.meta = meta;
+        self.tag = tag;
+        self.chain = chain;
+        self.started = now;
+    }
+
+    /// Whether it is over; its reply may wait for its turn.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.phase == Phase::Settled
+    }
+
+    /// Leaves nothing of the request but what [`Exchange::renew`] sets, and short memory for the
+    /// next one.
+    pub(crate) fn rest(&mut self) {
+        let Self { scratch, edits, words, frame, kept, ready, .. } = self;
+        scratch.clear();
+        edits.clear();
+        words.clear();
+        if words.capacity() > KEEP {
+            *words = Vec::new();
+        }
+        if frame.capacity() + kept.capacity() > 0 {
+            (*frame, *kept) = (Vec::new(), Vec::new());
+        }
+        if !ready.is_bare() {
+            *ready = Chain::default();
+        }
+        self.series = UNCOUNTED;
+        self.method = UNCOUNTED;
+        self.filtered = 0;
+        self.mirror = None;
+        self.copied = None;
+        self.direct = None;
+        self.digest = 0;
+        self.reply_headers = None;
+        self.request_headers = None;
+        self.deadline = Time::NEVER;
+        self.phase = Phase::Sent;
+        self.pool = None;
+        self.chosen = None;
+        self.endpoint = 0;
+        self.of = 1;
+        self.place = None;
+        self.fan = None;
+        self.redirects = 0;
+        self.ahead = (&[], 0);
+        self.slot = 0;
+        self.sent = false;
+        self.tapped = 0;
+        self.told = None;
+    }
 }
 
 /// How far an exchange is.

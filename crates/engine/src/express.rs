@@ -3,22 +3,72 @@
 //! changed until it is clear that nothing stands in the way.
 
 use bytes::Bytes;
-use heptad_core::{Bind, Codec, FanOut, Kind, Meta, Outcome, Reason, Rewrite, Splice, Time};
+use heptad_core::{
+    Accepted, Bind, Codec, FanOut, Kind, Meta, Outcome, Reason, Rewrite, Splice, Time,
+};
 
 use crate::{
-    Engine, Event, LinkId,
+    ConnId, Engine, Event, LinkId,
     arena::Key,
     calls::{Attempt, Role},
-    exchange::Phase,
+    exchange::{Exchange, Phase},
     leftovers::LARGE,
     link::Usage,
-    settle::recycle_frame,
 };
 
 /// By how much a frame may well grow when it is rewritten.
 const HEAD: usize = 64;
 
 impl<C: Codec> Engine<C> {
+    /// Sends a request that its filters have passed, if it goes to one endpoint and over a shared
+    /// link; false, with nothing changed, if it is not plainly that.
+    pub(crate) fn forward_express(
+        &mut self,
+        now: Time,
+        key: Key,
+        frame: &[u8],
+        shared: Option<&Bytes>,
+    ) -> bool {
+        let Self { exchanges, sessions, pools, codec, scratch, .. } = self;
+        let Some(x) = exchanges.get_mut(key) else {
+            return false;
+        };
+        let Some((pool, p)) = x.pool.and_then(|at| Some((at, pools.get_mut(at)?))) else {
+            return false;
+        };
+        let Some(s) = sessions.get_mut(x.session.0) else {
+            return false;
+        };
+        let Meta { kind, bind, fan_out, .. } = x.meta;
+        let usual = kind == Kind::Request && bind == Bind::Shared && x.direct.is_none();
+        let one = x.of == 1 || fan_out == FanOut::One;
+        let alone = x.mirror.is_none() && x.request_headers.is_none() && s.held.is_empty();
+        if !(usual && one && alone) || p.endpoints.is_empty() {
+            return false;
+        }
+        match codec.accepted(&mut s.conn, &x.meta, x.tag, frame) {
+            Accepted::Forward => {}
+            accepted => {
+                self.answer_locally(now, key, accepted);
+                return true;
+            }
+        }
+        let endpoint = match x.chosen {
+            _ if x.of == 1 => Some(0),
+            Some(at) => Some(at),
+            None => {
+                scratch.clear();
+                let key = codec.key(&s.conn, &x.meta, frame, scratch).ok().flatten();
+                p.pick(now, key)
+            }
+        };
+        match endpoint {
+            Some(at) => self.dispatch_one(now, key, pool, at, frame, shared),
+            None => self.settle_end(now, key, (Outcome::NoEndpoint, Reason::None)),
+        }
+        true
+    }
+
     /// Writes a request to the shared link of its session; false if that is not all there is to do.
     pub(crate) fn send_express(
         &mut self,
@@ -157,7 +207,6 @@ impl<C: Codec> Engine<C> {
         }
         x.place = None;
         x.phase = Phase::Settled;
-        recycle_frame(&mut self.spare_frames, &mut x.words);
         if let Some(chain) = chains.get_mut(x.chain as usize) {
             for (worker, scratch) in chain.workers.iter_mut().zip(&mut x.scratch).take(x.filtered) {
                 worker.reply(now, meta.outcome, scratch);
@@ -169,18 +218,31 @@ impl<C: Codec> Engine<C> {
             series.in_flight = series.in_flight.saturating_sub(1);
         }
         self.filters_done(now, key, end, 0, wrote);
-        if ordered {
-            self.flush_order(id);
-        } else {
+        if !ordered {
             self.retire_unordered(id, key);
+        } else if front {
+            self.forget(key);
         }
-        self.session_dirty(id);
-        let look = self
-            .sessions
-            .get(id.0)
-            .is_some_and(|s| !s.plain() || (s.attempts == 0 && !s.open.is_empty()));
-        if look {
-            self.wake(id);
+        if ordered
+            && front
+            && let Some(s) = self.sessions.get_mut(id.0)
+        {
+            s.open.pop_front();
+            // What is behind it may have its reply.
+            let next = s.open.front().copied().and_then(|key| self.exchanges.get(key));
+            if next.is_some_and(Exchange::is_settled) {
+                self.flush_order(id);
+            }
+        }
+        if let Some(s) = self.sessions.get_mut(id.0) {
+            if !s.dirty && !s.out.is_empty() {
+                s.dirty = true;
+                self.events.push_back(Event::Write(ConnId::Session(id)));
+            }
+            // What is behind it may have waited for it.
+            if !s.plain() || (s.attempts == 0 && !s.open.is_empty()) {
+                self.wake(id);
+            }
         }
         if waits {
             self.kicks.push_back(at);

@@ -410,7 +410,7 @@ impl<C: Codec> Engine<C> {
             self.stats.session_ended(end);
         }
         for key in &s.open {
-            self.exchanges.remove(*key);
+            self.forget(*key);
         }
         for held in &s.held {
             self.end_link(now, held.link, (Outcome::Cancelled, Reason::Closed), true);

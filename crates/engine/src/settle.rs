@@ -9,7 +9,7 @@ use heptad_core::{
 use crate::{
     Compare, Engine, SessionId,
     arena::Key,
-    exchange::{Fan, FanPart, PartState, Phase, is_control, text},
+    exchange::{Exchange, Fan, FanPart, PartState, Phase, is_control, text},
     machine::LinkId,
     plan::End,
 };
@@ -276,7 +276,7 @@ impl<C: Codec> Engine<C> {
         };
         let Some(s) = self.sessions.get_mut(id.0) else {
             self.filters_done(now, key, end, code, 0);
-            self.exchanges.remove(key);
+            self.forget(key);
             return;
         };
         s.active = now;
@@ -307,7 +307,6 @@ impl<C: Codec> Engine<C> {
                 broken = false;
             }
         }
-        recycle_frame(&mut self.spare_frames, &mut x.words);
         let wrote = chain.len() - before;
         self.leftovers.strip(&mut chain);
         let tapped = x.tapped > 0;
@@ -433,15 +432,8 @@ impl<C: Codec> Engine<C> {
         self.forget(key);
     }
 
-    fn forget(&mut self, key: Key) {
-        if let Some(x) = self.exchanges.get_mut(key) {
-            let mut scratch = std::mem::take(&mut x.scratch);
-            if scratch.capacity() > 0 {
-                scratch.clear();
-                self.spare.push(scratch);
-            }
-            self.exchanges.forget(key);
-        }
+    pub(crate) fn forget(&mut self, key: Key) {
+        self.exchanges.retire(key, Exchange::rest);
     }
 
     /// Writes a push or a stream frame to a session.
