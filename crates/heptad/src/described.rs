@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use heptad_config::{Model, Node, OptionsRule, Problem, Problems, parse_yaml};
+use heptad_config::{Model, Node, OptionsRule, Problem, Problems, Span, parse_yaml};
 use heptad_core::Codec as _;
 use heptad_described::{Frame, model::Description};
 use serde_json::json;
@@ -28,6 +28,7 @@ pub(crate) fn rule() -> OptionsRule {
         }
         None => heptad_described::check(node),
     })
+    .several()
 }
 
 /// A cluster has no options for it.
@@ -46,8 +47,31 @@ pub(crate) fn resolve(file: &str, text: &str, model: &mut Model) -> Result<(), P
                 read_into(options, file, text)?;
             }
         }
+        let mut seen: Vec<&str> = Vec::new();
+        for (codec, options) in listener.protocols() {
+            let name = protocol_name(codec, options);
+            if seen.contains(&name) {
+                let message = format!("two protocols of the listener are called {name}");
+                let cure = "give one of the descriptions another `name`: rules and metrics tell \
+                            protocols apart by it";
+                let problem = Problem::new(listener.span, message, cure);
+                return Err(Problems::of(file, text, vec![problem]));
+            }
+            seen.push(name);
+        }
     }
     Ok(())
+}
+
+/// A description as the options of a codec: of a file that is no configuration.
+pub fn description(file: &Path) -> Result<(&'static str, Node), Problems> {
+    let shown = file.display().to_string();
+    let text = std::fs::read_to_string(file).map_err(|error| {
+        let problem = Problem::new(Span::default(), format!("it cannot be read: {error}"), "");
+        Problems::of(&shown, "", vec![problem])
+    })?;
+    heptad_described::read(&shown, &text)?;
+    Ok((Frame::NAME, parse_yaml(&shown, &text)?))
 }
 
 /// Puts the description of a file in the place of the file's name.
@@ -66,8 +90,8 @@ fn read_into(options: &mut Option<Node>, file: &str, text: &str) -> Result<(), P
     Ok(())
 }
 
-/// What a protocol of a listener is called in metrics and logs.
-pub(crate) fn name<'a>(codec: &'a str, options: Option<&'a Node>) -> &'a str {
+/// What a protocol of a listener is called in rules, metrics and logs.
+pub fn protocol_name<'a>(codec: &'a str, options: Option<&'a Node>) -> &'a str {
     let own = options.filter(|_| codec == Frame::NAME);
     own.and_then(|node| node.get("name")).and_then(Node::text).unwrap_or(codec)
 }
