@@ -2,6 +2,7 @@
 //! order, with the first bytes cut anywhere.
 
 use heptad_core::Time;
+use heptad_described::model::KindName;
 use heptad_engine::{ConnId, Event, Machine, Peer};
 
 use super::*;
@@ -29,13 +30,16 @@ fn requests() -> Vec<(&'static str, Vec<u8>)> {
         ("dubbo", wire::request(1, "svc", "1.0.0", "get", "Ljava/lang/String;", &args, &[])),
         ("awesomerpc", awesomerpc::wire::Message::request(1, "svc", "get").to_bytes()),
         ("tiny", TINY_REQUEST.to_vec()),
-        ("notes", b"NOTE get k\n".to_vec()),
+        ("notes", b"#NOTE get k\n".to_vec()),
     ];
     for (name, text) in heptad_described::SHIPPED {
         let (description, _) = heptad_described::read(name, text).expect("it is good");
         let samples = heptad_described::samples::bytes(&description).expect("they are bytes");
-        let clients = samples.into_iter().filter(|sample| sample.client);
-        all.extend(clients.map(|sample| (name, sample.bytes)));
+        // Nothing is dialed for heartbeats.
+        let calls = samples.into_iter().zip(&description.samples).filter(|(sample, said)| {
+            sample.client && said.frames.first().is_some_and(|frame| frame.kind != KindName::Ping)
+        });
+        all.extend(calls.map(|(sample, _)| (name, sample.bytes)));
     }
     all
 }
@@ -44,9 +48,9 @@ fn requests() -> Vec<(&'static str, Vec<u8>)> {
 const TINY: &str = "{ frame: { name: tiny, magic: 7e7e, initial_bytes: 8, id: { offset: 6, width: 2 }, \
     length: { offset: 2, width: 4, adjustment: 2 }, frames: [ { kinds: { request: }, \
     parts: [ { method: { prefix: 1 } } ] }, { kinds: { reply: } } ] } }";
-const NOTES: &str = "{ frame: { name: notes, magic: 4e4f5445, delimiter: \"\\n\", \
+const NOTES: &str = "{ frame: { name: notes, magic: 234e4f5445, delimiter: \"\\n\", \
     frames: [ { kinds: { request: } }, { kinds: { reply: } } ] } }";
-const TINY_REQUEST: &[u8] = b"\x7e\x7e\0\0\0\x06\0\x01\x03get";
+const TINY_REQUEST: &[u8] = b"\x7e\x7e\0\0\0\x04\0\x01\x03get";
 
 /// What a protocol's entry of the list is.
 fn entry(name: &str) -> &str {
