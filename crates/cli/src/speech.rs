@@ -47,7 +47,9 @@ impl Speech {
         if known || !(path.extension().is_some() || path.is_file()) {
             return Ok(Self::One(name.to_owned(), None));
         }
-        match description(path) {
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| failed(format!("cannot read {name}: {error}")))?;
+        match description(name, &text) {
             Ok((codec, node)) => Ok(Self::One(codec.to_owned(), Some(node))),
             Err(problems) => {
                 let style = Style::of(&std::io::stderr());

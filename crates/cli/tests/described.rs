@@ -34,7 +34,11 @@ fn a_starter_passes_its_own_test_and_can_be_routed() {
     // Nobody's work is overwritten.
     let place = folder.path().to_str().expect("a plain path");
     let again = output(&["codec", "new", "mine", "--described", "--into", place]);
-    assert_eq!(again.status.code(), Some(2));
+    assert_eq!(again.status.code(), Some(1));
+    assert!(text(&again.stderr).contains("mine.yaml is there already"), "{}", text(&again.stderr));
+    let bad = output(&["codec", "new", "My Own", "--described", "--into", place]);
+    assert_eq!(bad.status.code(), Some(1));
+    assert!(text(&bad.stderr).contains("not one word in lower case"), "{}", text(&bad.stderr));
 }
 
 #[test]

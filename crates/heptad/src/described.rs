@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use heptad_config::{Model, Node, OptionsRule, Problem, Problems, Span, parse_yaml};
+use heptad_config::{Model, Node, OptionsRule, Problem, Problems, parse_yaml};
 use heptad_core::Codec as _;
 use heptad_described::{Frame, model::Description};
 use serde_json::json;
@@ -63,15 +63,10 @@ pub(crate) fn resolve(file: &str, text: &str, model: &mut Model) -> Result<(), P
     Ok(())
 }
 
-/// A description as the options of a codec: of a file that is no configuration.
-pub fn description(file: &Path) -> Result<(&'static str, Node), Problems> {
-    let shown = file.display().to_string();
-    let text = std::fs::read_to_string(file).map_err(|error| {
-        let problem = Problem::new(Span::default(), format!("it cannot be read: {error}"), "");
-        Problems::of(&shown, "", vec![problem])
-    })?;
-    heptad_described::read(&shown, &text)?;
-    Ok((Frame::NAME, parse_yaml(&shown, &text)?))
+/// A description's text as a codec and its options; `file` is its name in messages.
+pub fn description(file: &str, text: &str) -> Result<(&'static str, Node), Problems> {
+    heptad_described::read(file, text)?;
+    Ok((Frame::NAME, parse_yaml(file, text)?))
 }
 
 /// Puts the description of a file in the place of the file's name.
@@ -85,8 +80,7 @@ fn read_into(options: &mut Option<Node>, file: &str, text: &str) -> Result<(), P
         let cure = "name a file with a description; it counts from the configuration's folder";
         Problems::of(file, text, vec![Problem::new(node.span(), message, cure)])
     })?;
-    heptad_described::read(&shown, &description)?;
-    *options = Some(parse_yaml(&shown, &description)?);
+    *options = Some(self::description(&shown, &description)?.1);
     Ok(())
 }
 

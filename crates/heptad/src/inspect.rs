@@ -128,8 +128,16 @@ pub enum InspectError {
         known: Vec<&'static str>,
     },
     /// The codec does not take the options.
-    #[error("line {}: {}", .0.span.line, .0.message)]
+    #[error("{}", said(.0))]
     Options(Problem),
+}
+
+fn said(problem: &Problem) -> String {
+    match problem.span.line {
+        // There was no file.
+        0 => problem.message.clone(),
+        line => format!("line {line}: {}", problem.message),
+    }
 }
 
 /// Takes a connection apart while it goes on.
