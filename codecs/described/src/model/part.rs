@@ -127,8 +127,7 @@ pub struct Protobuf {
     pub size: Option<usize>,
     /// The field that holds headers: a map from text to text or bytes.
     pub headers: Option<u32>,
-    /// The headers stand in a message of their own, which is the field with this number. Such
-    /// headers can be read and not edited.
+    /// The headers stand in a message of their own, which is the field with this number.
     pub within: Option<u32>,
     /// Fields that are headers by themselves: the header's name, and the field's number.
     pub fields: BTreeMap<String, u32>,

@@ -84,7 +84,7 @@ pub(super) fn calls(middle: Middle) -> Result<Tally, String> {
 }
 
 /// What a caller must be told in each case: the status of tRPC, and words.
-const CASES: [(&str, u64, &str); 9] = [
+const CASES: [(&str, u64, &str); 10] = [
     ("Nowhere", 11, "no route matches the request"),
     ("Told", 41, "not on my watch"),
     ("Dead", 111, "the endpoint"),
@@ -92,6 +92,7 @@ const CASES: [(&str, u64, &str); 9] = [
     ("Patient", 21, "no reply within the time-out"),
     ("stream Nowhere", 11, "no route matches the request"),
     ("stream Dead", 111, "the endpoint"),
+    ("stream headers", 0, r#"{"user": "jason", "via": "heptad"}"#),
     ("headers", 0, r#"{"user": "jason", "via": "heptad"}"#),
     ("good", 0, "still here"),
 ];

@@ -144,6 +144,15 @@ def errors(client):
         close = Close.FromString(content)
         ids = (kind, answered) == (CLOSE, number)
         line(name=f"stream {name}", ret=close.ret, text=close.msg.decode(), ids=ids)
+    init = Init(init_window_size=65535)
+    init.request_meta.callee, init.request_meta.func = SERVICE.encode(), b"/heptad.probe.Probe/Tell"
+    for name in ["user", "gone"]:
+        init.request_meta.trans_info[name] = b"jason"
+    client.send(stream(INIT, 60, init))
+    opened = client.reader.frame()[1:3]
+    _, kind, number, _, content = client.reader.frame()
+    ids = opened == (INIT, 60) and (kind, number) == (DATA, 60)
+    line(name="stream headers", ret=0, text=content.decode(), ids=ids)
     _, head, body = client.call(98, "Headers", trans_info={"user": b"jason", "gone": b"x"})
     line(name="headers", ret=head.ret, text=body.decode(), ids=head.request_id == 98)
     _, head, body = client.call(99, "Echo", b"still here")

@@ -64,6 +64,10 @@ class Connection:
             answer = Init(init_window_size=65535)
             answer.response_meta.SetInParent()
             out = stream(INIT, number, answer)
+            if self.streams[number] == "Tell":
+                info = sorted(init.request_meta.trans_info.items())
+                shown = {name: value.decode() for name, value in info}
+                out += stream(DATA, number, json.dumps(shown).encode())
         elif kind == DATA and self.streams.get(number) == "Broken":
             del self.streams[number]
             out = stream(CLOSE, number, Close(close_type=1, ret=31, msg=b"broken on purpose"))
