@@ -144,7 +144,10 @@ pub(crate) fn list(
         name.clear();
         let named = match form.written {
             Written::Json => json::unescape(plain, |bytes| name.extend_from_slice(bytes)),
-            _ => Some(name.extend_from_slice(plain)),
+            _ => {
+                name.extend_from_slice(plain);
+                Some(())
+            }
         };
         value.clear();
         match show(form, section.get(pair.value).unwrap_or_default(), &mut value) {
