@@ -51,11 +51,6 @@ impl<O> Described<O> {
         Self { table: protocol.table.clone(), origin: PhantomData }
     }
 
-    /// The protocol's name.
-    pub fn name(&self) -> &str {
-        &self.table.name
-    }
-
     fn shape(&self, meta: &Meta) -> Option<&Shape> {
         shape_of(&self.table, meta).map(|(_, shape)| shape)
     }
@@ -132,7 +127,7 @@ impl<O> Described<O> {
     }
 
     /// The bytes of the part with headers.
-    fn headers<'a>(&self, shape: &Shape, meta: &Meta, frame: &'a [u8]) -> Option<&'a [u8]> {
+    fn section<'a>(&self, shape: &Shape, meta: &Meta, frame: &'a [u8]) -> Option<&'a [u8]> {
         use crate::table::{Extent, Field};
         let part = shape.parts.get(shape.headers?)?;
         let at = (meta.aux >> 8) as usize;
@@ -186,6 +181,10 @@ impl<O: Origin> Codec for Described<O> {
 
     fn new(options: &Self::Options) -> Result<Self, OptionsError> {
         O::protocol(options).map(|protocol| Self::of(&protocol))
+    }
+
+    fn name(&self) -> &str {
+        &self.table.name
     }
 
     fn traits(&self) -> Traits {
@@ -306,12 +305,31 @@ impl<O: Origin> Codec for Described<O> {
         let Some(shape) = self.shape(meta).filter(|shape| shape.has_headers()) else {
             return Ok(None);
         };
-        let section = self.headers(shape, meta, frame).ok_or(Unknown)?;
+        let section = self.section(shape, meta, frame).ok_or(Unknown)?;
         let part = shape.headers.and_then(|number| shape.parts.get(number)).ok_or(Unknown)?;
         match &part.what {
             What::Headers(form) => section::find(form, section, name, scratch),
             What::Protobuf(form) => section::find_field(form, section, name, scratch),
             _ => Ok(None),
+        }
+    }
+
+    fn headers(
+        &self,
+        _: &Conn,
+        meta: &Meta,
+        frame: &[u8],
+        each: &mut dyn FnMut(&[u8], &[u8]),
+    ) -> Result<(), Unknown> {
+        let Some(shape) = self.shape(meta).filter(|shape| shape.has_headers()) else {
+            return Ok(());
+        };
+        let section = self.section(shape, meta, frame).ok_or(Unknown)?;
+        let part = shape.headers.and_then(|number| shape.parts.get(number)).ok_or(Unknown)?;
+        match &part.what {
+            What::Headers(form) => section::list(form, section, each),
+            What::Protobuf(form) => section::list_fields(form, section, each),
+            _ => Ok(()),
         }
     }
 
@@ -327,7 +345,7 @@ impl<O: Origin> Codec for Described<O> {
             }
             Timeout::Numbered(wanted) => {
                 let mut found = None;
-                let message = self.headers(shape, meta, frame)?;
+                let message = self.section(shape, meta, frame)?;
                 let read = section::fields(message, |entry| {
                     if let Value::Varint(number) = entry.value
                         && entry.number == *wanted

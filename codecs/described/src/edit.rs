@@ -2,15 +2,16 @@
 //! it gets, because lengths stand in front of what they count, and once to write it. It knows what
 //! the decoder has found to be whole.
 
+mod message;
+
 use std::ops::Range;
 
 use heptad_core::{Fault, HeaderEdit, Meta, Outcome, Reason, Rewrite, Splice};
 
 use crate::{
     decode::content,
-    json,
-    section::{self, Value},
-    table::{Extent, Field, Form, Id, MOST_INITIAL, Protobuf, Shape, Table, What, Written},
+    json, section,
+    table::{Extent, Field, Form, Id, MOST_INITIAL, Shape, Table, What, Written},
 };
 
 const TOO_LONG: Fault = Fault::too_large(Reason::HeadSize, "headers are too long after an edit");
@@ -359,107 +360,6 @@ impl<'a> Edited<'a> {
             sink.put(b"}");
         }
         Ok(())
-    }
-
-    fn protobuf(
-        &self,
-        form: &Protobuf,
-        old: &Range<usize>,
-        sink: &mut impl Sink,
-    ) -> Result<(), Fault> {
-        let message = self.frame.get(old.clone()).ok_or(UNREADABLE)?;
-        if form.within != 0 && !self.edits.is_empty() {
-            return Err(UNREADABLE);
-        }
-        let own = |name: &str| {
-            form.fields.iter().find(|(known, _)| **known == *name).map(|(_, number)| *number)
-        };
-        let id = match (self.id, &self.shape.id) {
-            (Some(id), Some(Id::Numbered(number))) => Some((id, *number)),
-            _ => None,
-        };
-        // The last one counts, so the others may stay; what is zero is not written at all.
-        let mut last = None;
-        let mut bad = false;
-        section::fields(message, |entry| {
-            if let (Some((_, number)), Value::Varint(_)) = (id, &entry.value)
-                && number == entry.number
-            {
-                last = Some(entry.all.start);
-            }
-            true
-        })
-        .map_err(|_| UNREADABLE)?;
-        let mut done = 0;
-        let whole = section::fields(message, |entry| {
-            let gone = self.ends(|name| match (own(name), &entry.value) {
-                (Some(number), _) => number == entry.number,
-                (None, Value::Bytes(bytes)) if form.headers == Some(entry.number) => {
-                    match section::map_entry(message, bytes.clone()) {
-                        Ok((key, _)) => message.get(key) == Some(name.as_bytes()),
-                        Err(_) => {
-                            bad = true;
-                            false
-                        }
-                    }
-                }
-                _ => false,
-            });
-            let renumbered = id.filter(|_| last == Some(entry.all.start));
-            if gone || renumbered.is_some() {
-                sink.keep(old.start + done..old.start + entry.all.start);
-                done = entry.all.end;
-            }
-            if let Some((id, number)) = renumbered {
-                put_numbered(number, id, sink);
-            }
-            true
-        });
-        if whole.is_err() || bad {
-            return Err(UNREADABLE);
-        }
-        sink.keep(old.start + done..old.end);
-        if let (Some((id, number)), None) = (id, last) {
-            put_numbered(number, id, sink);
-        }
-        for (name, value) in added(self.edits) {
-            match (own(name), form.headers) {
-                (Some(number), _) => {
-                    put_varint(u64::from(number) << 3 | 2, sink);
-                    put_varint(value.len() as u64, sink);
-                    sink.put(value.as_bytes());
-                }
-                (None, Some(number)) => {
-                    let len = |text: &str| 1 + varint_len(text.len()) + text.len();
-                    put_varint(u64::from(number) << 3 | 2, sink);
-                    put_varint((len(name) + len(value)) as u64, sink);
-                    for (key, text) in [(0x0a, name), (0x12, value)] {
-                        sink.put(&[key]);
-                        put_varint(text.len() as u64, sink);
-                        sink.put(text.as_bytes());
-                    }
-                }
-                (None, None) => {}
-            }
-        }
-        Ok(())
-    }
-}
-
-fn varint_len(number: usize) -> usize {
-    section::varint_bytes(number as u64).1
-}
-
-fn put_varint(number: u64, sink: &mut impl Sink) {
-    let (bytes, len) = section::varint_bytes(number);
-    sink.put(bytes.get(..len).unwrap_or_default());
-}
-
-/// A number as a field of a message; zero is left out, as writers of protobuf do.
-fn put_numbered(number: u32, value: u64, sink: &mut impl Sink) {
-    if value != 0 {
-        put_varint(u64::from(number) << 3, sink);
-        put_varint(value, sink);
     }
 }
 

@@ -118,7 +118,7 @@ pub(crate) fn text_is(inner: &[u8], text: &[u8]) -> bool {
 }
 
 /// Calls `put` with what a string says, piece by piece; `None` if an escape makes no sense.
-fn unescape(inner: &[u8], mut put: impl FnMut(&[u8])) -> Option<()> {
+pub(crate) fn unescape(inner: &[u8], mut put: impl FnMut(&[u8])) -> Option<()> {
     let mut rest = inner;
     while let [byte, after @ ..] = rest {
         if *byte != b'\\' {

@@ -120,7 +120,7 @@ pub fn editable(description: &Description, sample: &Sample) -> bool {
             && of_kind.all(|frame| {
                 frame.parts.iter().any(|part| match part {
                     Part::Headers(_) => true,
-                    Part::Protobuf(form) => form.headers.is_some() && form.within.is_none(),
+                    Part::Protobuf(form) => form.headers.is_some(),
                     _ => false,
                 })
             })

@@ -131,6 +131,35 @@ pub(crate) fn show<'a>(form: &Form, value: &'a [u8], scratch: &'a mut Vec<u8>) -
     }
 }
 
+/// Calls `each` with the name and value of every header, as rules see them.
+pub(crate) fn list(
+    form: &Form,
+    section: &[u8],
+    to: &mut dyn FnMut(&[u8], &[u8]),
+) -> Result<(), Unknown> {
+    let (mut name, mut value) = (Vec::new(), Vec::new());
+    let mut known = true;
+    let whole = each(form, section, |pair| {
+        let plain = section.get(pair.name).unwrap_or_default();
+        name.clear();
+        let named = match form.written {
+            Written::Json => json::unescape(plain, |bytes| name.extend_from_slice(bytes)),
+            _ => {
+                name.extend_from_slice(plain);
+                Some(())
+            }
+        };
+        value.clear();
+        match show(form, section.get(pair.value).unwrap_or_default(), &mut value) {
+            Ok(Some(value)) if named.is_some() => to(&name, value),
+            Ok(None) if named.is_some() => {}
+            _ => known = false,
+        }
+        known
+    });
+    if whole.is_ok() && known { Ok(()) } else { Err(Unknown) }
+}
+
 /// A field of a protobuf message; ranges count from the message's first byte.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Entry {
@@ -271,6 +300,50 @@ pub(crate) fn find_field<'a>(
         }
         _ => Ok(None),
     }
+}
+
+/// Calls `each` with the name and value of every header in a message: the entries of its map, and
+/// the fields that are headers by themselves.
+pub(crate) fn list_fields(
+    form: &Protobuf,
+    message: &[u8],
+    each: &mut dyn FnMut(&[u8], &[u8]),
+) -> Result<(), Unknown> {
+    let mut bad = false;
+    let mut scratch = Vec::new();
+    let whole = fields(message, |entry| {
+        if let Value::Bytes(bytes) = &entry.value {
+            let inner = message.get(bytes.clone()).unwrap_or_default();
+            if form.within != 0 && form.within == entry.number {
+                let form = Protobuf { headers: form.headers, within: 0, fields: Box::default() };
+                bad |= list_fields(&form, inner, each).is_err();
+            }
+            if form.within == 0 && form.headers == Some(entry.number) {
+                match map_entry(message, bytes.clone()) {
+                    Ok((name, value)) => each(
+                        message.get(name).unwrap_or_default(),
+                        message.get(value).unwrap_or_default(),
+                    ),
+                    Err(Bad) => bad = true,
+                }
+            }
+        }
+        for (name, _) in form.fields.iter().filter(|(_, number)| *number == entry.number) {
+            match &entry.value {
+                Value::Bytes(bytes) => {
+                    each(name.as_bytes(), message.get(bytes.clone()).unwrap_or_default());
+                }
+                Value::Varint(number) => {
+                    scratch.clear();
+                    decimal(*number, &mut scratch);
+                    each(name.as_bytes(), &scratch);
+                }
+                Value::Fixed => {}
+            }
+        }
+        !bad
+    });
+    if whole.is_ok() && !bad { Ok(()) } else { Err(Unknown) }
 }
 
 /// Appends a number in decimal digits.

@@ -174,7 +174,7 @@ pub(crate) struct Explain {
 
 #[derive(ClapArgs, Debug)]
 pub(crate) struct Inspect {
-    /// The protocol, with its default options
+    /// The protocol, with its default options; or the file of a description
     #[arg(long, value_name = "NAME", required_unless_present = "config")]
     pub(crate) codec: Option<String>,
     /// Instead: a configuration, whose listener's codec and options are used
@@ -265,7 +265,7 @@ pub(crate) struct Replay {
     /// Where to send the requests
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) to: String,
-    /// The protocol, with its default options
+    /// The protocol, with its default options; or the file of a description
     #[arg(long, value_name = "NAME", required_unless_present = "config")]
     pub(crate) codec: Option<String>,
     /// Instead: a configuration, whose listener's codec and options are used

@@ -1,10 +1,10 @@
-//! `heptad check` and `heptad schema`, and how a file is read for everybody.
+//! `heptad check` and `heptad schema`, and how a configuration is read for everybody.
 
 use std::{io::Write as _, path::Path, process::ExitCode};
 
-use heptad::{Heptad, Model, Problem, Registry, config::Node};
+use heptad::{Heptad, Model, Problem, Registry};
 
-use crate::{FAILED, WRONG, failed, style::Style};
+use crate::{WRONG, failed, style::Style};
 
 /// Why there is no model.
 pub(crate) enum Unusable {
@@ -71,25 +71,5 @@ pub(crate) fn schema(registry: &Registry) -> ExitCode {
     match writeln!(std::io::stdout(), "{text}") {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(error),
-    }
-}
-
-/// The codec that was named, or that of a listener in a file, and its options. After an error that
-/// was said the exit code.
-pub(crate) fn codec(
-    registry: &Registry,
-    (name, file, listener): (Option<&str>, Option<&Path>, Option<&str>),
-) -> Result<(String, Option<Node>), ExitCode> {
-    let Some(file) = file else {
-        return Ok((name.unwrap_or_default().to_owned(), None));
-    };
-    let model = load(registry, file).map_err(|unusable| {
-        unusable.show();
-        ExitCode::from(FAILED)
-    })?;
-    let found = model.listeners.iter().find(|one| listener.is_none_or(|name| name == one.name));
-    match found {
-        Some(found) => Ok((found.codec.clone(), found.codec_options.clone())),
-        None => Err(failed("there is no such listener in the file")),
     }
 }

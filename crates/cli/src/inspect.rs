@@ -6,14 +6,15 @@ mod tcp;
 
 use std::{io::Write as _, path::Path, process::ExitCode};
 
-use heptad::{Found, Inspected, Piece, Registry, Sender};
+use heptad::{Found, Inspected, Piece, Registry, Sender, protocol_name};
 use serde_json::{Value, json};
 
 use crate::{
     WRONG,
     args::Inspect,
     bytes::{digits, read},
-    check, failed,
+    failed,
+    speech::{Named, Speech},
 };
 
 /// What was said on one connection.
@@ -25,37 +26,59 @@ pub(crate) struct Talk {
     pub(crate) gaps: Vec<(Sender, usize)>,
 }
 
+/// A connection that was taken apart.
+struct Heard {
+    talk: Talk,
+    /// The protocol's.
+    name: String,
+    found: Vec<Inspected>,
+}
+
+/// More first bytes than any protocol needs to be recognized.
+const RECOGNIZED: usize = 4 << 10;
+
 pub(crate) fn inspect(registry: &Registry, args: &Inspect) -> ExitCode {
     let talks = match talks(args) {
         Ok(talks) => talks,
         Err(why) => return failed(why),
     };
-    let speech = (args.codec.as_deref(), args.config.as_deref(), args.listener.as_deref());
-    let (codec, options) = match check::codec(registry, speech) {
-        Ok(found) => found,
+    let named = Named {
+        codec: args.codec.as_deref(),
+        config: args.config.as_deref(),
+        listener: args.listener.as_deref(),
+    };
+    let speech = match Speech::read(registry, named) {
+        Ok(speech) => speech,
         Err(code) => return code,
     };
     let mut all = Vec::new();
-    for talk in &talks {
-        match heptad::inspect(registry, &codec, options.as_ref(), &talk.pieces) {
-            Ok(found) => all.push((talk, found)),
+    for talk in talks {
+        let requests = talk.pieces.iter().filter(|piece| piece.sender == Sender::Client);
+        let requests: Vec<u8> =
+            requests.flat_map(|piece| &piece.bytes).take(RECOGNIZED).copied().collect();
+        let found = speech.of(registry, &requests).and_then(|(codec, options)| {
+            let name = protocol_name(codec, options).to_owned();
+            Ok((name, heptad::inspect(registry, codec, options, &talk.pieces)?))
+        });
+        match found {
+            Ok((name, found)) => all.push(Heard { talk, name, found }),
             Err(error) => return failed(error),
         }
     }
     let text = if args.json {
-        let all: Vec<_> = all.iter().map(|(talk, found)| to_json(talk, found)).collect();
-        serde_json::to_string_pretty(&json!({ "codec": codec, "connections": all }))
+        let all: Vec<_> = all.iter().map(to_json).collect();
+        serde_json::to_string_pretty(&json!({ "codec": speech.name(), "connections": all }))
             .unwrap_or_default()
             + "\n"
     } else {
-        all.iter().map(|(talk, found)| to_text(talk, found)).collect()
+        all.iter().map(|heard| to_text(heard, speech.is_several())).collect()
     };
     if let Err(error) = std::io::stdout().write_all(text.as_bytes()) {
         return failed(error);
     }
     let sound = |one: &Inspected| matches!(one.found, Found::Frame(_) | Found::Skipped);
-    let whole = all.iter().all(|(talk, found)| talk.gaps.is_empty() && found.iter().all(sound));
-    let any = all.iter().any(|(_, found)| !found.is_empty());
+    let whole = all.iter().all(|heard| heard.talk.gaps.is_empty() && heard.found.iter().all(sound));
+    let any = all.iter().any(|heard| !heard.found.is_empty());
     if whole && any { ExitCode::SUCCESS } else { ExitCode::from(WRONG) }
 }
 
@@ -78,10 +101,13 @@ fn load(file: &Path, hex: bool) -> Result<Vec<u8>, String> {
     if hex { digits(&bytes) } else { Ok(bytes) }
 }
 
-fn to_text(talk: &Talk, found: &[Inspected]) -> String {
+fn to_text(Heard { talk, name, found }: &Heard, several: bool) -> String {
     let mut text = String::new();
     if let Some((client, server)) = &talk.between {
         text += &format!("connection of {client} to {server}\n");
+    }
+    if several {
+        text += &format!("spoken is {name}\n");
     }
     for one in found {
         text += &one.to_string();
@@ -95,10 +121,11 @@ fn to_text(talk: &Talk, found: &[Inspected]) -> String {
     text
 }
 
-fn to_json(talk: &Talk, found: &[Inspected]) -> Value {
+fn to_json(Heard { talk, name, found }: &Heard) -> Value {
     let gaps: Vec<_> =
         talk.gaps.iter().map(|(sender, at)| json!({ "side": sender.as_str(), "at": at })).collect();
     json!({
+        "codec": name,
         "client": talk.between.as_ref().map(|(client, _)| client),
         "server": talk.between.as_ref().map(|(_, server)| server),
         "found": found.iter().map(Inspected::to_json).collect::<Vec<_>>(),

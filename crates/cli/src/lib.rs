@@ -18,6 +18,7 @@ mod inspect;
 mod log;
 mod replay;
 mod run;
+mod speech;
 mod style;
 mod tap;
 

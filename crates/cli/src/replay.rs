@@ -9,13 +9,22 @@ use std::{fs, process::ExitCode, thread};
 
 use heptad::Registry;
 
-use crate::{FAILED, WRONG, args::Replay, check, failed};
+use crate::{
+    FAILED, WRONG,
+    args::Replay,
+    failed,
+    speech::{Named, Speech},
+};
 use report::{Call, Report};
 
 pub(crate) fn replay(registry: &Registry, args: &Replay) -> ExitCode {
-    let speech = (args.codec.as_deref(), args.config.as_deref(), args.listener.as_deref());
-    let (codec, options) = match check::codec(registry, speech) {
-        Ok(found) => found,
+    let named = Named {
+        codec: args.codec.as_deref(),
+        config: args.config.as_deref(),
+        listener: args.listener.as_deref(),
+    };
+    let speech = match Speech::read(registry, named) {
+        Ok(speech) => speech,
         Err(code) => return code,
     };
     let text = match fs::read_to_string(&args.file) {
@@ -29,7 +38,11 @@ pub(crate) fn replay(registry: &Registry, args: &Replay) -> ExitCode {
     };
     let mut talks = Vec::new();
     for session in sessions {
-        match heptad::inspector(registry, &codec, options.as_ref()) {
+        let first = session.requests.first().map_or(&[][..], |request| &request.bytes);
+        let inspector = speech
+            .of(registry, first)
+            .and_then(|(codec, options)| heptad::inspector(registry, codec, options));
+        match inspector {
             Ok(inspector) => talks.push((session, inspector)),
             Err(error) => return failed(error),
         }

@@ -1,11 +1,16 @@
-//! `heptad codec new --described` and `heptad codec test`: a starter is written, passes its own test, and can be routed; what is wrong with a
-//! description is said at its line.
+//! Described protocols from the command line: a starter is written, passes its own test, and is
+//! routed, tapped, recorded and replayed; what is wrong with a description is said at its line.
 
 mod common;
 
-use std::fs;
+use std::{
+    fs,
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::TcpStream,
+    process::Stdio,
+};
 
-use common::{output, text};
+use common::{PATIENCE, Router, heptad, output, text};
 
 fn starter(folder: &std::path::Path) -> (String, String) {
     let place = folder.to_str().expect("a plain path");
@@ -34,7 +39,85 @@ fn a_starter_passes_its_own_test_and_can_be_routed() {
     // Nobody's work is overwritten.
     let place = folder.path().to_str().expect("a plain path");
     let again = output(&["codec", "new", "mine", "--described", "--into", place]);
-    assert_eq!(again.status.code(), Some(2));
+    assert_eq!(again.status.code(), Some(1));
+    assert!(text(&again.stderr).contains("mine.yaml is there already"), "{}", text(&again.stderr));
+    let bad = output(&["codec", "new", "My Own", "--described", "--into", place]);
+    assert_eq!(bad.status.code(), Some(1));
+    assert!(text(&bad.stderr).contains("not one word in lower case"), "{}", text(&bad.stderr));
+}
+
+/// The starter's call, and its answer by a route.
+const CALL: &[u8] = b"\xbe\xef\x01\0\0\0\0\x18\0\0\0\x07\x03get\0\x0c\x04user\0\x05jason42";
+const ANSWER: &[u8] = b"\xbe\xef\x03\0\0\0\0\x09\0\0\0\x07\0fine";
+
+#[test]
+fn a_described_protocol_is_recorded_and_replayed_under_its_name() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (description, yaml) = starter(folder.path());
+    let second = yaml.replace("name: mine", "name: second").replace("be ef", "be ee");
+    fs::write(folder.path().join("second.yaml"), second).expect("it can be written");
+    let file = folder.path().join("heptad.yaml");
+    let config = "workers: 1\nadmin: { listen: \"127.0.0.1:0\", tap: full }\nlisteners:\n\
+        - name: l\n  listen: 127.0.0.1:0\n  codec: [ { frame: second.yaml }, { frame: mine.yaml }, \
+        redis ]\n  filters: [ { access_log: { path: log.jsonl } } ]\n  routes:\n  \
+        - { name: mine, match: { protocol: mine }, answer: { ok: fine } }\n  \
+        - { name: rest, answer: { error: no } }\n";
+    let log = folder.path().join("log.jsonl");
+    let config = config.replace("log.jsonl", log.to_str().expect("a plain path"));
+    fs::write(&file, config).expect("it can be written");
+    let router = Router::run(&file, &[]);
+    let listener = router.address("(l, second+mine+redis)");
+    let admin = router.address("(admin").to_string();
+
+    let recording = folder.path().join("calls.jsonl");
+    let recording = recording.to_str().expect("a plain path");
+    let mut record = heptad(&["record", "--admin", &admin, "--count", "1", "-o", recording]);
+    let mut record = record.stderr(Stdio::piped()).spawn().expect("the binary runs");
+    let mut said = String::new();
+    let mut stderr = BufReader::new(record.stderr.take().expect("piped"));
+    stderr.read_line(&mut said).expect("text");
+    assert!(said.starts_with("tapping "), "{said}");
+    let mut client = TcpStream::connect(listener).expect("it listens");
+    client.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+    client.write_all(CALL).expect("it reads");
+    let mut answer = [0; ANSWER.len()];
+    client.read_exact(&mut answer).expect("it answers");
+    assert_eq!(answer, ANSWER);
+    assert!(record.wait().expect("it ends").success());
+
+    let (to, config) = (listener.to_string(), file.to_str().expect("a plain path"));
+    let junit = folder.path().join("report.xml");
+    let junit = junit.to_str().expect("a plain path");
+    for codec in [["--codec", &description], ["-c", config]] {
+        let more = ["--to", &to, "--bytes", "--junit", junit];
+        let done = output(&[&["replay", recording][..], &codec, &more].concat());
+        let said = text(&done.stdout);
+        assert_eq!(said, "1 calls: 1 as they were, 0 changed\n", "{}", text(&done.stderr));
+        let junit = fs::read_to_string(junit).expect("a report");
+        assert!(junit.contains(r#"tests="1" failures="0""#), "{junit}");
+    }
+    router.signal("TERM");
+    assert!(router.end().success());
+    let log = fs::read_to_string(log).expect("a log");
+    assert!(log.lines().count() == 3, "{log}");
+    assert!(log.lines().all(|line| line.contains(r#""protocol":"mine""#)), "{log}");
+}
+
+#[test]
+fn a_file_that_is_no_description_is_said_to_be_none() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("x.yaml");
+    fs::write(&file, "name: x\n").expect("it can be written");
+    for (codec, said) in [
+        (file.to_str().expect("a plain path"), "x.yaml:1:1: there are no frames"),
+        ("nowhere.yaml", "cannot read nowhere.yaml: "),
+        ("nowhere", "there is no codec nowhere; there are: awesomerpc, bolt, "),
+        ("frame", "a protocol needs a name"),
+    ] {
+        let done = output(&["inspect", "--codec", codec, "Cargo.toml"]);
+        assert_eq!(done.status.code(), Some(2), "{codec}");
+        assert!(text(&done.stderr).contains(said), "{codec}: {}", text(&done.stderr));
+    }
 }
 
 #[test]

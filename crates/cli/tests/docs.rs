@@ -93,7 +93,7 @@ fn examples_in_the_documentation_say_what_is_written() {
     let binary = Path::new(env!("CARGO_BIN_EXE_heptad")).parent().expect("a folder");
     let path = std::env::var("PATH").unwrap_or_default();
     let path = format!("{}:{path}", binary.display());
-    for name in ["inspect"] {
+    for name in ["inspect", "described-codecs"] {
         let page = fs::read_to_string(docs.join(format!("{name}.md"))).expect("a page");
         let folder = tempfile::tempdir().expect("a folder");
         let examples = examples(&page);

@@ -224,7 +224,8 @@ impl Check<'_> {
                 },
                 _ => continue,
             };
-            if seen.contains(&name.as_str()) {
+            let several = find(name).is_some_and(|rule| rule.several);
+            if seen.contains(&name.as_str()) && !several {
                 let message = format!("codec `{name}` is named twice");
                 self.report(item, message, "name each protocol once".to_owned());
             }

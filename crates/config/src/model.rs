@@ -131,6 +131,14 @@ pub struct Listener {
     pub span: Span,
 }
 
+impl Listener {
+    /// Its codecs and their options: `codec`, and then those of `also`.
+    pub fn protocols(&self) -> impl Iterator<Item = (&str, Option<&Node>)> {
+        let also = self.also.iter().map(|(name, options)| (name.as_str(), options.as_ref()));
+        std::iter::once((self.codec.as_str(), self.codec_options.as_ref())).chain(also)
+    }
+}
+
 /// One entry of a filter chain.
 #[derive(Clone, Debug)]
 #[non_exhaustive]

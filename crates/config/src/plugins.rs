@@ -39,6 +39,7 @@ pub(crate) struct FilterPlugin {
 pub struct OptionsRule {
     pub(crate) schema: Value,
     pub(crate) check: Check,
+    pub(crate) several: bool,
 }
 
 impl fmt::Debug for OptionsRule {
@@ -53,7 +54,15 @@ impl OptionsRule {
         schema: Value,
         check: impl Fn(&Node) -> Vec<Problem> + Send + Sync + 'static,
     ) -> Self {
-        Self { schema, check: Box::new(check) }
+        Self { schema, check: Box::new(check), several: false }
+    }
+
+    /// Of a codec: a listener may name it more than once, because its options make it another
+    /// protocol each time.
+    #[must_use]
+    pub fn several(mut self) -> Self {
+        self.several = true;
+        self
     }
 
     /// The rule that an options type brings with it, and what its maker says of a value that has

@@ -16,7 +16,8 @@ use crate::{
 ///
 /// No method may panic on any input, block, read a clock or draw randomness.
 pub trait Codec: Clone + Send + Sync + Sized + 'static {
-    /// The name in configuration, metrics and logs: lower case, one word.
+    /// The name in configuration, and in metrics and logs unless [`Codec::name`] has another one:
+    /// lower case, one word.
     const NAME: &'static str;
 
     /// Whether requests can have headers at all. Unless told: yes. Where they cannot, filters'
@@ -34,6 +35,12 @@ pub trait Codec: Clone + Send + Sync + Sized + 'static {
 
     /// Builds the codec; the error is shown at the options in the configuration file.
     fn new(options: &Self::Options) -> Result<Self, OptionsError>;
+
+    /// The `protocol` attribute. Only a codec that is many protocols, by its options, has another
+    /// one than [`Codec::NAME`].
+    fn name(&self) -> &str {
+        Self::NAME
+    }
 
     /// The protocol's fixed properties and defaults. Called once per engine.
     fn traits(&self) -> Traits;

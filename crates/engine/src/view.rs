@@ -78,7 +78,7 @@ impl<C: Codec> Attributes for View<'_, C> {
             Attr::Cluster => return Ok(named(self.place.map(|(_, cluster)| cluster))),
             _ => {
                 let principal = self.session.principal.as_deref();
-                return known(C::NAME, &self.session.peer, principal, self.plan, attr);
+                return known(self.codec.name(), &self.session.peer, principal, self.plan, attr);
             }
         };
         if read.is_err() {

@@ -120,6 +120,8 @@ impl Builder {
 pub struct Listener {
     name: String,
     codec: &'static str,
+    /// Its name in metrics.
+    protocol: String,
     machines: Machines,
     listen: Option<String>,
     filters: Vec<Arc<dyn Filter>>,
@@ -145,6 +147,7 @@ impl Listener {
         Self {
             name: name.into(),
             codec: C::NAME,
+            protocol: codec.name().to_owned(),
             machines: Arc::new(move |plan, seed| Box::new(Engine::new(codec.clone(), plan, seed))),
             listen: None,
             filters: Vec::new(),
@@ -222,7 +225,7 @@ impl Listener {
             .filters(self.filters.clone());
         Ok(Part {
             name: listener,
-            codec: self.codec.to_owned(),
+            codec: self.protocol.clone(),
             listen,
             plan: Arc::new(plan),
             machines: self.machines.clone(),

@@ -42,11 +42,9 @@ pub(crate) fn compile(
     if listener.also.is_empty() {
         return Ok(Compiled { plan: Arc::new(plan), machines });
     }
-    let first = (listener.codec.clone(), listener.codec_options.clone());
     let mut parts = Vec::new();
-    for (name, options) in std::iter::once(&first).chain(&listener.also) {
+    for (name, options) in listener.protocols() {
         let codec = codec(registry, listener, name)?;
-        let options = options.as_ref();
         parts.push((codec.sniff(options)?, codec.machines(options)?));
     }
     for (name, _) in &listener.also {

@@ -28,6 +28,7 @@ pub(crate) fn rule() -> OptionsRule {
         }
         None => heptad_described::check(node),
     })
+    .several()
 }
 
 /// A cluster has no options for it.
@@ -46,8 +47,26 @@ pub(crate) fn resolve(file: &str, text: &str, model: &mut Model) -> Result<(), P
                 read_into(options, file, text)?;
             }
         }
+        let mut seen: Vec<&str> = Vec::new();
+        for (codec, options) in listener.protocols() {
+            let name = protocol_name(codec, options);
+            if seen.contains(&name) {
+                let message = format!("two protocols of the listener are called {name}");
+                let cure = "give one of the descriptions another `name`: rules and metrics tell \
+                            protocols apart by it";
+                let problem = Problem::new(listener.span, message, cure);
+                return Err(Problems::of(file, text, vec![problem]));
+            }
+            seen.push(name);
+        }
     }
     Ok(())
+}
+
+/// A description's text as a codec and its options; `file` is its name in messages.
+pub fn description(file: &str, text: &str) -> Result<(&'static str, Node), Problems> {
+    heptad_described::read(file, text)?;
+    Ok((Frame::NAME, parse_yaml(file, text)?))
 }
 
 /// Puts the description of a file in the place of the file's name.
@@ -61,13 +80,12 @@ fn read_into(options: &mut Option<Node>, file: &str, text: &str) -> Result<(), P
         let cure = "name a file with a description; it counts from the configuration's folder";
         Problems::of(file, text, vec![Problem::new(node.span(), message, cure)])
     })?;
-    heptad_described::read(&shown, &description)?;
-    *options = Some(parse_yaml(&shown, &description)?);
+    *options = Some(self::description(&shown, &description)?.1);
     Ok(())
 }
 
-/// What a protocol of a listener is called in metrics and logs.
-pub(crate) fn name<'a>(codec: &'a str, options: Option<&'a Node>) -> &'a str {
+/// What a protocol of a listener is called in rules, metrics and logs.
+pub fn protocol_name<'a>(codec: &'a str, options: Option<&'a Node>) -> &'a str {
     let own = options.filter(|_| codec == Frame::NAME);
     own.and_then(|node| node.get("name")).and_then(Node::text).unwrap_or(codec)
 }

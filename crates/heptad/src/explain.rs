@@ -9,12 +9,14 @@ mod text;
 use std::sync::Arc;
 
 use heptad_config::{Model, Problem};
-use heptad_core::{Attr, Sniff};
+use heptad_core::Attr;
 use heptad_engine::{Explained, Peer, explain_question};
 
 use crate::{
     Registry,
     compile::{Compiled, compile},
+    described,
+    inspect::spoken,
 };
 
 /// A request to be explained: described by its attributes, or captured as bytes.
@@ -131,35 +133,29 @@ pub fn explain(
     }
     let Question { given, frames, peer, .. } = question;
     // Captured bytes tell their protocol as they would on the wire.
-    let first = (&found.codec, &found.codec_options);
-    let mut spoken = (first, &plan);
-    if let Some(bytes) = frames {
-        let all = std::iter::once(first).chain(found.also.iter().map(|(name, node)| (name, node)));
-        for (one, plan) in all.zip(std::iter::once(&plan).chain(&plan.also)) {
-            let Some(codec) = registry.any_codec(one.0) else { continue };
-            let sniff = codec.sniff(one.1.as_ref()).map_err(ExplainError::Model)?;
-            if sniff(bytes) != Sniff::No {
-                spoken = (one, plan);
-                break;
-            }
-        }
-    }
-    let ((name, options), plan) = spoken;
+    let number = match frames {
+        Some(bytes) => spoken(registry, found, bytes).map_err(ExplainError::Model)?,
+        None => 0,
+    };
+    let mut all = found.protocols().zip(std::iter::once(&plan).chain(&plan.also));
+    let ((name, options), plan) =
+        all.nth(number).unwrap_or(((&*found.codec, found.codec_options.as_ref()), &plan));
+    let shown = described::protocol_name(name, options);
     let requests = match (frames, registry.any_codec(name)) {
-        (Some(bytes), Some(codec)) => codec
-            .explain(options.as_ref(), plan, peer.clone(), bytes)
-            .map_err(ExplainError::Model)?,
+        (Some(bytes), Some(codec)) => {
+            codec.explain(options, plan, peer.clone(), bytes).map_err(ExplainError::Model)?
+        }
         _ => {
             let mut question = heptad_engine::Question::from(peer.clone());
             for (attr, value) in given {
                 question = question.with(attr.clone(), value.clone());
             }
-            vec![explain_question(plan, name, &question)]
+            vec![explain_question(plan, shown, &question)]
         }
     };
     Ok(Explanation {
         listener: plan.listener.clone(),
-        codec: name.clone(),
+        codec: shown.to_owned(),
         address: found.listen.to_string(),
         routes: plan.routes.iter().map(|route| route.name.clone()).collect(),
         requests,

@@ -8,8 +8,8 @@ mod show;
 mod tests;
 mod walk;
 
-use heptad_config::{Node, Problem};
-use heptad_core::{Fault, Kind, Outcome};
+use heptad_config::{Listener, Node, Problem};
+use heptad_core::{Fault, Kind, Outcome, Sniff};
 
 use crate::{Registry, registry::AnyCodec};
 pub(crate) use walk::{Walk, walk};
@@ -117,7 +117,10 @@ pub struct Broken {
 #[non_exhaustive]
 pub enum InspectError {
     /// There is no codec of this name.
-    #[error("there is no codec {name}; there are: {}", known.join(", "))]
+    #[error(
+        "there is no codec {name}; there are: {}, and files with a description",
+        known.join(", ")
+    )]
     NoCodec {
         /// What was asked for.
         name: String,
@@ -125,8 +128,16 @@ pub enum InspectError {
         known: Vec<&'static str>,
     },
     /// The codec does not take the options.
-    #[error("line {}: {}", .0.span.line, .0.message)]
+    #[error("{}", said(.0))]
     Options(Problem),
+}
+
+fn said(problem: &Problem) -> String {
+    match problem.span.line {
+        // There was no file.
+        0 => problem.message.clone(),
+        line => format!("line {line}: {}", problem.message),
+    }
 }
 
 /// Takes a connection apart while it goes on.
@@ -143,6 +154,21 @@ pub fn inspector(
     options: Option<&Node>,
 ) -> Result<Box<dyn Inspector>, InspectError> {
     find(registry, codec)?.inspector(options).map_err(InspectError::Options)
+}
+
+/// The protocol of a listener that a client who begins with these bytes is taken to speak, by its
+/// place in [`Listener::protocols`](heptad_config::Listener::protocols).
+pub fn spoken(registry: &Registry, listener: &Listener, bytes: &[u8]) -> Result<usize, Problem> {
+    if listener.also.is_empty() || bytes.is_empty() {
+        return Ok(0);
+    }
+    for (number, (name, options)) in listener.protocols().enumerate() {
+        let Some(codec) = registry.any_codec(name) else { continue };
+        if codec.sniff(options)?(bytes) != Sniff::No {
+            return Ok(number);
+        }
+    }
+    Ok(0)
 }
 
 fn find<'a>(registry: &'a Registry, codec: &str) -> Result<&'a dyn AnyCodec, InspectError> {

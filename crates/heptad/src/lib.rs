@@ -47,6 +47,7 @@ mod totals;
 #[cfg(feature = "admin")]
 pub use admin::{Admin, SetLog};
 pub use build::{BuildError, Builder};
+pub use described::{description, protocol_name};
 pub use explain::{ExplainError, Explanation, Question, explain};
 pub use heptad_cluster as cluster;
 pub use heptad_config as config;
@@ -60,7 +61,7 @@ pub use heptad_route as route;
 pub use hosted::{Host, HostError, Hosted, Streams};
 pub use inspect::{
     Broken, Found, FrameFacts, Headers, InspectError, Inspected, Inspector, Known, Piece, Sender,
-    inspect, inspector,
+    inspect, inspector, spoken,
 };
 pub use metrics::{CONTENT_TYPE, render};
 pub use process::Process;

@@ -34,12 +34,9 @@ pub(crate) struct Part {
 
 /// The names of a listener's protocols, as labels have them.
 fn spoken(listener: &Listener) -> String {
-    let first = (&listener.codec, &listener.codec_options);
-    let also = listener.also.iter().map(|(name, options)| (name, options));
-    let names = std::iter::once(first).chain(also);
-    let all: Vec<_> =
-        names.map(|(codec, node)| crate::described::name(codec, node.as_ref())).collect();
-    all.join("+")
+    let names =
+        listener.protocols().map(|(codec, node)| crate::described::protocol_name(codec, node));
+    names.collect::<Vec<_>>().join("+")
 }
 
 impl Setup {

@@ -72,6 +72,30 @@ fn problems_are_shown_at_their_line_of_the_file_that_has_them() {
 }
 
 #[test]
+fn protocols_of_a_listener_have_names_of_their_own() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("heptad.yaml").display().to_string();
+    let other = PROTOCOL.replace("name: tiny", "name: other");
+    let redis = PROTOCOL.replace("name: tiny", "name: redis");
+    for (name, text) in [("a.yaml", PROTOCOL), ("b.yaml", &other), ("redis.yaml", &redis)] {
+        std::fs::write(folder.path().join(name), text).expect("it can be written");
+    }
+    for good in ["[ { frame: a.yaml }, redis ]", "[ { frame: a.yaml }, { frame: b.yaml } ]"] {
+        assert_eq!(said(&file, &config(good)), "good", "{good}");
+    }
+    for (bad, name) in [
+        ("[ { frame: a.yaml }, redis, { frame: a.yaml } ]", "tiny"),
+        ("[ { frame: redis.yaml }, redis ]", "redis"),
+    ] {
+        let said = said(&file, &config(bad));
+        let message = format!("heptad.yaml:2:9: two protocols of the listener are called {name}");
+        assert!(said.contains(&message) && said.contains("another `name`"), "{bad}: {said}");
+    }
+    let twice = said(&file, &config("[ redis, redis ]"));
+    assert!(twice.contains("codec `redis` is named twice"), "{twice}");
+}
+
+#[test]
 fn every_mistake_names_its_key_and_its_cure() {
     for (from, to, message, cure) in [
         ("name: tiny", "name: Tiny Protocol", "one word in lower case", "`name: awesomerpc`"),

@@ -32,6 +32,7 @@ const PYPI: &[&str] = &[
     "dubbo-py==0.2.2",
     "dubbo-ssl-python==0.9.6",
     "anthunder==0.8.1",
+    "protobuf==5.29.5",
     "six==1.17.0",
 ];
 

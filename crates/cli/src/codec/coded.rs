@@ -33,7 +33,7 @@ pub(crate) fn new(registry: &Registry, new: &New) -> ExitCode {
     }
 }
 
-fn wrong(why: &str) -> ExitCode {
+pub(super) fn wrong(why: &str) -> ExitCode {
     eprintln!("{} {why}", Style::of(&io::stderr()).bad("heptad:"));
     ExitCode::from(WRONG)
 }

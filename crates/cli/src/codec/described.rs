@@ -1,8 +1,14 @@
 //! `heptad codec new NAME --described`: writes a description to begin with. The starter is a whole
 //! protocol that passes its own test, so that every change to it can be tried at once.
 
-use std::{fs::OpenOptions, io::Write as _, path::Path, process::ExitCode};
+use std::{
+    fs::OpenOptions,
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
+use super::coded::wrong;
 use crate::failed;
 
 /// The starter; `@NAME@` stands for the protocol's name.
@@ -12,9 +18,11 @@ const STARTER: &str = include_str!("starter.yaml");
 pub(crate) fn new(name: &str, folder: &Path) -> ExitCode {
     let word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-';
     if name.is_empty() || !name.chars().all(word) {
-        return failed(format!("{name}: a protocol's name is one word in lower case"));
+        return wrong(&format!("'{name}' is not one word in lower case"));
     }
-    let path = folder.join(format!("{name}.yaml"));
+    let file = format!("{name}.yaml");
+    // People write the folder they are in as nothing.
+    let path = if folder == Path::new(".") { PathBuf::from(file) } else { folder.join(file) };
     let file = OpenOptions::new().write(true).create_new(true).open(&path);
     let text = STARTER.replace("@NAME@", name);
     match file.and_then(|mut file| file.write_all(text.as_bytes())) {
@@ -23,6 +31,9 @@ pub(crate) fn new(name: &str, folder: &Path) -> ExitCode {
             println!("{path} describes a protocol; change it into yours, and then\n");
             println!("  heptad codec test {path}");
             ExitCode::SUCCESS
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            wrong(&format!("{} is there already", path.display()))
         }
         Err(error) => failed(format!("cannot write {}: {error}", path.display())),
     }

@@ -31,9 +31,9 @@ impl Report {
         Self { calls, bytes }
     }
 
-    /// Calls that were sent.
+    /// Calls that were sent, or could not be and should have been answered.
     pub(super) fn tried(&self) -> usize {
-        self.calls.len()
+        self.calls.iter().filter(|call| call.was.is_some() || call.now.is_ok()).count()
     }
 
     pub(super) fn changed(&self) -> usize {
@@ -42,11 +42,11 @@ impl Report {
 
     /// What is not as it was.
     fn change(&self, call: &Call) -> Option<String> {
+        let was = call.was.as_ref()?;
         let now = match &call.now {
             Err(why) => return Some(why.clone()),
             Ok(now) => now.as_ref()?,
         };
-        let was = call.was.as_ref()?;
         if (&was.outcome, &was.code) != (&now.outcome, &now.code) {
             return Some(format!("was {}, is {}", words(was), words(now)));
         }
@@ -99,10 +99,12 @@ impl fmt::Display for Report {
         if changed.len() > SHOWN {
             writeln!(f, "… and {} more", changed.len() - SHOWN)?;
         }
-        let silent = self.calls.iter().filter(|call| call.now == Ok(None)).count();
+        let silent = |call: &&Call| call.was.is_some() && call.now == Ok(None);
+        let silent = self.calls.iter().filter(silent).count();
         let unknown = self.calls.iter().filter(|call| call.was.is_none()).count();
-        let (all, changed) = (self.tried(), changed.len());
-        writeln!(f, "{all} calls: {} as they were, {changed} changed", all - changed)?;
+        let (all, changed) = (self.calls.len(), changed.len());
+        let same = all - changed - unknown;
+        writeln!(f, "{all} calls: {same} as they were, {changed} changed")?;
         if silent > 0 {
             writeln!(f, "{silent} of them have no reply")?;
         }
@@ -166,14 +168,18 @@ mod tests {
                 call(3, Some(ok.clone()), Ok(Some(other.clone()))),
                 call(4, Some(ok.clone()), Err("no reply in time".into())),
                 call(5, Some(reply("ok", "", b"")), Ok(None)),
-                call(6, None, Ok(Some(bad.clone()))),
+                call(6, None, Ok(None)),
             ]
         };
         let report = Report::new(all(), false);
         assert_eq!((report.tried(), report.changed()), (6, 2));
         let text = report.to_string();
         assert!(text.contains("was ok, is app_error WRONGTYPE"), "{text}");
-        assert!(text.contains("6 calls: 4 as they were, 2 changed"), "{text}");
+        assert!(text.contains("6 calls: 3 as they were, 2 changed\n"), "{text}");
+        assert!(text.contains("1 of them have no reply\nof 1 no end was recorded\n"), "{text}");
+        // Nobody knows what should have come of it, but it should have been sent.
+        let report = Report::new(vec![call(1, None, Err("not connected".into()))], false);
+        assert_eq!((report.tried(), report.changed()), (0, 0));
         let report = Report::new(all(), true);
         assert_eq!(report.changed(), 3);
         let text = report.to_string();

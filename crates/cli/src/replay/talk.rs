@@ -86,6 +86,10 @@ impl Line {
             return Err("not connected".to_owned());
         };
         stream.write_all(&request.bytes).map_err(at)?;
+        if request.reply.is_none() {
+            // Perhaps it waits for what comes behind it.
+            return Ok(None);
+        }
         let silent = request.reply.as_ref().is_some_and(|was| was.bytes.is_empty());
         if asked.kind == Kind::Oneway || (silent && asked.id == 0) {
             return Ok(None);

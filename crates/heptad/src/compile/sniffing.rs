@@ -1,7 +1,10 @@
 //! Connections to a listener of several protocols reach the engine of theirs: every pair, in either
 //! order, with the first bytes cut anywhere.
 
+use std::collections::HashSet;
+
 use heptad_core::Time;
+use heptad_described::model::KindName;
 use heptad_engine::{ConnId, Event, Machine, Peer};
 
 use super::*;
@@ -17,7 +20,7 @@ fn requests() -> Vec<(&'static str, Vec<u8>)> {
     let old = [&text("get")[..], &[1, 0, 0, 0, 7, 11, 0, 1], &text("key"), &[0]].concat();
     let compact = [&[0x82, 0x21, 7, 3][..], b"get", &[0x18, 3], b"key", &[0]].concat();
     let args = ["x".into()];
-    vec![
+    let mut all = vec![
         ("redis", b"*2\r\n$3\r\nGET\r\n$1\r\nk\r\n".to_vec()),
         ("redis", b"get k\r\n".to_vec()),
         ("redis", b"\r\nTTL k\r\n".to_vec()),
@@ -28,14 +31,53 @@ fn requests() -> Vec<(&'static str, Vec<u8>)> {
         ("thrift", br#"[1,"get",1,7,{"1":{"str":"key"}}]"#.to_vec()),
         ("dubbo", wire::request(1, "svc", "1.0.0", "get", "Ljava/lang/String;", &args, &[])),
         ("awesomerpc", awesomerpc::wire::Message::request(1, "svc", "get").to_bytes()),
-    ]
+        ("tiny", TINY_REQUEST.to_vec()),
+        ("notes", b"#NOTE get k\n".to_vec()),
+    ];
+    for (name, text) in heptad_described::SHIPPED {
+        let (description, _) = heptad_described::read(name, text).expect("it is good");
+        let samples = heptad_described::samples::bytes(&description).expect("they are bytes");
+        // Nothing is dialed for heartbeats.
+        let calls = samples.into_iter().zip(&description.samples).filter(|(sample, said)| {
+            sample.client && said.frames.first().is_some_and(|frame| frame.kind != KindName::Ping)
+        });
+        // What begins alike is told apart alike.
+        let mut seen = HashSet::new();
+        let calls = calls.map(|(sample, _)| sample.bytes);
+        let calls =
+            calls.filter(|bytes| seen.insert(bytes.iter().take(5).copied().collect::<Vec<_>>()));
+        all.extend(calls.map(|bytes| (name, bytes)));
+    }
+    all
+}
+
+/// Two protocols of an operator's own: one with magic bytes, one of lines.
+const TINY: &str = "{ frame: { name: tiny, magic: 7e7e, initial_bytes: 8, id: { offset: 6, width: 2 }, \
+    length: { offset: 2, width: 4, adjustment: 2 }, frames: [ { kinds: { request: }, \
+    parts: [ { method: { prefix: 1 } } ] }, { kinds: { reply: } } ] } }";
+const NOTES: &str = "{ frame: { name: notes, magic: 234e4f5445, delimiter: \"\\n\", \
+    frames: [ { kinds: { request: } }, { kinds: { reply: } } ] } }";
+const TINY_REQUEST: &[u8] = b"\x7e\x7e\0\0\0\x04\0\x01\x03get";
+
+/// What a protocol's entry of the list is.
+fn entry(name: &str) -> &str {
+    match name {
+        "tiny" => TINY,
+        "notes" => NOTES,
+        name => name,
+    }
 }
 
 /// A listener of these protocols that sends each to a cluster of its own.
 fn compiled(codecs: &[&str]) -> Compiled {
+    compiled_with(&Registry::standard(), codecs)
+}
+
+fn compiled_with(registry: &Registry, codecs: &[&str]) -> Compiled {
+    let entries: Vec<_> = codecs.iter().map(|name| entry(name)).collect();
     let mut text = format!(
         "listeners:\n- name: l\n  listen: 127.0.0.1:0\n  codec: [ {} ]\n  routes:\n",
-        codecs.join(", ")
+        entries.join(", ")
     );
     for codec in codecs {
         text += &format!("  - {{ name: {codec}, match: {{ protocol: {codec} }}, to: {codec} }}\n");
@@ -44,9 +86,8 @@ fn compiled(codecs: &[&str]) -> Compiled {
     for codec in codecs {
         text += &format!("- {{ name: {codec}, endpoints: [ {codec}:1 ] }}\n");
     }
-    let registry = Registry::standard().codec::<awesomerpc::AwesomeRpc>();
     let model = registry.load("test", &text).expect("a good file");
-    compile(&registry, &model, &model.listeners[0]).expect("it compiles")
+    compile(registry, &model, &model.listeners[0]).expect("it compiles")
 }
 
 /// What the machine dials for these pieces of a connection.
@@ -71,7 +112,10 @@ fn dialed(machine: &mut dyn Machine, pieces: &[&[u8]]) -> Option<String> {
 }
 
 fn all_cuts(codecs: &[&str]) {
-    let compiled = compiled(codecs);
+    cut(codecs, &compiled(codecs));
+}
+
+fn cut(codecs: &[&str], compiled: &Compiled) {
     for (name, bytes) in requests() {
         if !codecs.contains(&name) {
             continue;
@@ -88,7 +132,7 @@ fn all_cuts(codecs: &[&str]) {
     }
 }
 
-const ALL: [&str; 4] = ["redis", "thrift", "dubbo", "awesomerpc"];
+const ALL: [&str; 8] = ["redis", "thrift", "dubbo", "awesomerpc", "bolt", "trpc", "tiny", "notes"];
 
 #[test]
 fn every_pair_is_told_apart_in_either_order() {
@@ -104,7 +148,17 @@ fn every_pair_is_told_apart_in_either_order() {
 #[test]
 fn all_of_them_are_told_apart() {
     all_cuts(&ALL);
-    all_cuts(&["awesomerpc", "dubbo", "thrift", "redis"]);
+    let mut back = ALL;
+    back.reverse();
+    all_cuts(&back);
+}
+
+#[test]
+fn a_coded_protocol_is_told_apart_like_a_described_one() {
+    let registry = Registry::standard().codec::<awesomerpc::AwesomeRpc>();
+    for codecs in [["awesomerpc", "redis"], ["bolt", "awesomerpc"], ["awesomerpc", "trpc"]] {
+        cut(&codecs, &compiled_with(&registry, &codecs));
+    }
 }
 
 #[test]

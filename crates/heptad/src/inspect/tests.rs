@@ -64,6 +64,57 @@ fn a_codec_that_is_not_there_is_named_with_those_that_are() {
     let error = inspect(&Registry::standard(), "smtp", None, &[]).expect_err("no such");
     assert_eq!(
         error.to_string(),
-        "there is no codec smtp; there are: awesomerpc, bolt, dubbo, frame, redis, thrift, trpc"
+        "there is no codec smtp; there are: awesomerpc, bolt, dubbo, frame, redis, thrift, \
+         trpc, and files with a description"
     );
+}
+
+/// Headers of described protocols, in each of their forms.
+#[test]
+fn described_protocols_show_their_headers() {
+    for (codec, shown) in [
+        ("awesomerpc", "header    user = \"jason\"\n"),
+        ("bolt", "header    sofa_head_target_service = "),
+        ("trpc", "header    caller = \"trpc..\"\n"),
+        ("trpc", "header    user = \"jason\"\n"),
+    ] {
+        let text = heptad_described::SHIPPED.iter().find(|(name, _)| *name == codec).expect("it").1;
+        let (description, _) = heptad_described::read(codec, text).expect("it is good");
+        let samples = heptad_described::samples::bytes(&description).expect("bytes");
+        let clients = samples.iter().filter(|sample| sample.client);
+        let all = clients
+            .flat_map(|sample| frames(codec, &[Piece::new(Sender::Client, sample.bytes.clone())]));
+        let all: Vec<_> = all.collect();
+        assert!(shown_in(&all, shown), "{codec}: {}", super::tests::shown(&all));
+    }
+    let lines = "{name: l, delimiter: \"\\n\", initial_bytes: 0, method: {header: op}, frames: \
+                 [{kinds: {request: }, parts: [{headers: {format: json}}]}, {kinds: {reply: }}]}";
+    let (codec, options) = crate::description("l.yaml", lines).expect("it is good");
+    let bytes = br#"{"op":"a\u0062","n":7,"no":null}"#;
+    let pieces = [Piece::new(Sender::Client, [&bytes[..], b"\n"].concat())];
+    let all = inspect(&Registry::standard(), codec, Some(&options), &pieces).expect("a codec");
+    let Found::Frame(frame) = &all[0].found else { panic!("{all:?}") };
+    let pair = |name: &str, value: &str| (name.as_bytes().to_vec(), value.as_bytes().to_vec());
+    assert_eq!(frame.headers, Ok(vec![pair("op", "ab"), pair("n", "7")]));
+    // What holds another object cannot be said as text.
+    let pieces = [Piece::new(Sender::Client, b"{\"op\":{}}\n".to_vec())];
+    let all = inspect(&Registry::standard(), codec, Some(&options), &pieces).expect("a codec");
+    let Found::Frame(frame) = &all[0].found else { panic!("{all:?}") };
+    assert_eq!(frame.headers, Err(heptad_core::Unknown));
+}
+
+fn shown_in(all: &[Inspected], text: &str) -> bool {
+    shown(all).contains(text)
+}
+
+#[test]
+fn each_connection_is_taken_for_what_it_would_be_on_the_wire() {
+    let text = "listeners:\n- name: l\n  listen: 127.0.0.1:0\n  codec: [ bolt, redis ]\n  \
+                routes: [ { name: r, answer: { ok: fine } } ]\n";
+    let registry = Registry::standard();
+    let model = registry.load("test", text).expect("a good file");
+    let listener = &model.listeners[0];
+    for (bytes, number) in [(&b"get a\r\n"[..], 1), (b"\x01\x01", 0), (b"", 0), (b"\0", 0)] {
+        assert_eq!(spoken(&registry, listener, bytes).expect("codecs"), number, "{bytes:?}");
+    }
 }

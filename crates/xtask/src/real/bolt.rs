@@ -179,7 +179,7 @@ pub(super) fn errors(middle: Middle) -> Result<Tally, String> {
     Ok(tally)
 }
 
-fn lines(command: &mut Command) -> Result<Vec<Value>, String> {
+pub(super) fn lines(command: &mut Command) -> Result<Vec<Value>, String> {
     let out = run_bounded(command, Duration::from_secs(60))?;
     let stdout = String::from_utf8_lossy(&out.stdout);
     if !out.status.success() {
@@ -192,7 +192,7 @@ fn lines(command: &mut Command) -> Result<Vec<Value>, String> {
 }
 
 /// A server that takes connections and never answers.
-fn silent() -> Result<u16, String> {
+pub(super) fn silent() -> Result<u16, String> {
     let listener = TcpListener::bind("127.0.0.1:0").map_err(|e| e.to_string())?;
     let port = listener.local_addr().map_err(|e| e.to_string())?.port();
     // Ends with the process at the latest.

@@ -18,6 +18,7 @@ mod nutcracker;
 pub(crate) mod record;
 mod thrift;
 mod transcript;
+mod trpc;
 mod tutorial;
 
 use std::{
@@ -201,6 +202,13 @@ pub(crate) const SUITES: &[Suite] = &[
         "refusals, time-outs and dead servers in every dialect of Bolt",
         bolt::errors,
     ),
+    suite_of(
+        "trpc",
+        60,
+        "calls, streams and 51 replies out of order, heads written by Google's protobuf",
+        trpc::calls,
+    ),
+    suite_of("trpc-errors", 60, "refusals, time-outs and dead servers in tRPC", trpc::errors),
     suite_of("metrics", 60, "promtool on /metrics after traffic", metrics::run),
     suite_of("bench", 120, "two tiny cases of the bench: right replies, all figures", bench::run),
     suite_of("demo", 120, "the demo judges itself, and notices broken rules", demo::run),
