@@ -67,11 +67,6 @@ pub trait FilterWorker: Send {
         Verdict::Pass
     }
 
-    /// A reply came (not called for Heptad's own answers).
-    fn reply(&mut self, now: Time, outcome: Outcome, scratch: &mut u64) {
-        let _ = (now, outcome, scratch);
-    }
-
     /// The request is over. Its bytes are gone: what a filter wants to tell of it must be
     /// remembered in `request`.
     fn done(&mut self, now: Time, end: &End<'_>, scratch: u64) {

@@ -162,7 +162,7 @@ impl<C: Codec> Engine<C> {
         }
         let (ordered, by_id) = (self.traits.ordered, !self.in_order());
         let hard = self.limits().hard_mark;
-        let Self { exchanges, sessions, links, pools, codec, leftovers, chains, stats, .. } = self;
+        let Self { exchanges, sessions, links, pools, codec, leftovers, stats, .. } = self;
         let (Some(x), Some(s)) = (exchanges.get_mut(key), sessions.get_mut(id.0)) else {
             return false;
         };
@@ -207,11 +207,6 @@ impl<C: Codec> Engine<C> {
         }
         x.place = None;
         x.phase = Phase::Settled;
-        if let Some(chain) = chains.get_mut(x.chain as usize) {
-            for (worker, scratch) in chain.workers.iter_mut().zip(&mut x.scratch).take(x.filtered) {
-                worker.reply(now, meta.outcome, scratch);
-            }
-        }
         let end = (Outcome::Ok, Reason::None);
         stats.ended(x.series, x.method, end, 0, x.sent.then(|| now - x.started));
         if let Some(series) = stats.series.get_mut(x.series as usize) {

@@ -66,7 +66,6 @@ impl<C: Codec> Engine<C> {
             return;
         };
         let (id, tag, request) = (x.session, x.tag, x.meta);
-        self.filters_reply(now, key, meta.outcome);
         self.settled(id, &request, tag, meta, frame);
         let code = if meta.outcome == Outcome::Ok {
             0
@@ -113,17 +112,6 @@ impl<C: Codec> Engine<C> {
         }
     }
 
-    fn filters_reply(&mut self, now: Time, key: Key, outcome: Outcome) {
-        let Some(x) = self.exchanges.get_mut(key) else {
-            return;
-        };
-        if let Some(chain) = self.chains.get_mut(x.chain as usize) {
-            for (worker, scratch) in chain.workers.iter_mut().zip(&mut x.scratch).take(x.filtered) {
-                worker.reply(now, outcome, scratch);
-            }
-        }
-    }
-
     /// All parts of a fan-out have come: one reply is made of them.
     pub(crate) fn join(&mut self, now: Time, key: Key) {
         let Some(x) = self.exchanges.get_mut(key) else {
@@ -162,7 +150,6 @@ impl<C: Codec> Engine<C> {
                 if let Some(reason) = failed {
                     end.1 = if reason == Reason::None { Reason::Partial } else { reason };
                 }
-                self.filters_reply(now, key, outcome);
                 self.settle(now, key, None, end, code, |_, _, _, _, chain| {
                     chain.extend(&body);
                     Ok(())

@@ -180,8 +180,11 @@ impl Rules {
                 return Decision::Denied(at, said);
             }
         }
-        let mut allow = self.allow.iter();
-        if self.allow.is_empty() || allow.any(|rule| rule.allows(request, keys).0 == Tri::True) {
+        let mut allows = |rule: &Rule| match rule.keyed {
+            false => rule.expr.eval(request),
+            true => rule.allows(request, keys).0,
+        };
+        if self.allow.is_empty() || self.allow.iter().any(|rule| allows(rule) == Tri::True) {
             return Decision::Allowed;
         }
         Decision::NotAllowed

@@ -360,7 +360,7 @@ fn heptad(case: &Case, port: u16, admin: u16, setting: &Setting, dir: &Path) -> 
            codec: {codec}\n  \
            {limits}\
            filters:\n  \
-           - access_log: {{ path: {log}, only: [ {{ outcomes: [ error ] }} ] }}\n  \
+           - access_log: {{ path: {log}, sample: 1 }}\n  \
            - authorize: {{ deny: [ {{ method: {deny} }} ] }}\n  \
            routes:\n  \
            - {{ name: billing, match: {{ method: {{ prefix: bill }} }}, to: others }}\n  \
