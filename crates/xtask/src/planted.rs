@@ -4,6 +4,7 @@
 //! The work tree is not touched: the copy is in the target folder, with its own build.
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -177,11 +178,20 @@ fn simulate(copy: &Path, seeds: &str) -> Result<Run, String> {
 /// build of the last time is of use.
 fn copy_sources(to: &Path) -> Result<(), String> {
     fs::create_dir_all(to).map_err(|e| format!("{}: {e}", to.display()))?;
-    for name in ["Cargo.toml", "Cargo.lock", "rust-toolchain.toml", "crates", "codecs", "examples"]
-    {
+    let manifest = paths::root().join("Cargo.toml");
+    let text = fs::read_to_string(&manifest).map_err(|e| format!("{}: {e}", manifest.display()))?;
+    let files = ["Cargo.toml", "Cargo.lock", "rust-toolchain.toml"];
+    for name in files.into_iter().chain(folders(&text)) {
         copy_tree(&paths::root().join(name), &to.join(name))?;
     }
     Ok(())
+}
+
+/// The folders of the workspace's members: without one of them no package builds.
+fn folders(manifest: &str) -> BTreeSet<&str> {
+    let members = manifest.split_once("members = [").map_or("", |(_, rest)| rest);
+    let members = members.split(']').next().unwrap_or_default();
+    members.split('"').skip(1).step_by(2).filter_map(|member| member.split('/').next()).collect()
 }
 
 fn copy_tree(from: &Path, to: &PathBuf) -> Result<(), String> {
@@ -201,4 +211,15 @@ fn copy_tree(from: &Path, to: &PathBuf) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_member_is_copied() {
+        let manifest = "members = [\n  \"crates/core\",\n  \"crates/net\",\n  \"benches\",\n]\nexclude = [\"fuzz\"]";
+        assert_eq!(folders(manifest).into_iter().collect::<Vec<_>>(), ["benches", "crates"]);
+    }
 }
