@@ -43,8 +43,8 @@ const BUGS: &[Bug] = &[
     Bug {
         what: "what waited for a draining link overtakes what is still on it",
         file: "dispatch.rs",
-        find: "&& self.must_wait(key, pool, endpoint) {\n                // The",
-        plant: "&& self.links.iter().next().is_none() {\n                // The",
+        find: "if way.is_some_and(|way| self.must_wait(key, pool, endpoint, way)) {\n                // The",
+        plant: "if way.is_some() && self.links.iter().next().is_none() {\n                // The",
     },
     Bug {
         what: "a request that waits for a link has no deadline",
@@ -124,7 +124,8 @@ pub(crate) fn run(args: &[String]) -> Result<bool, String> {
         let sound = fs::read_to_string(&file).map_err(|e| format!("{}: {e}", file.display()))?;
         let times = sound.matches(bug.find).count();
         if times != 1 {
-            return Err(format!("bug {n} ({}) fits {times} times in {}", bug.what, bug.file));
+            let (n, what) = (n + 1, bug.what);
+            return Err(format!("bug {n} ({what}) fits {times} times in {}", bug.file));
         }
         write(&file, &sound.replacen(bug.find, bug.plant, 1))?;
         let found = simulate(&copy, SEEDS);
@@ -216,6 +217,16 @@ fn copy_tree(from: &Path, to: &PathBuf) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_bug_fits_in_one_place() {
+        for bug in BUGS {
+            let file = paths::root().join("crates/engine/src").join(bug.file);
+            let text = fs::read_to_string(file).expect("a source of the engine");
+            assert_eq!(text.matches(bug.find).count(), 1, "{} in {}", bug.what, bug.file);
+            assert_ne!(bug.find, bug.plant);
+        }
+    }
 
     #[test]
     fn every_member_is_copied() {
