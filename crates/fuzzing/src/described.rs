@@ -13,6 +13,8 @@ const BITS: u32 = 3;
 
 struct Protocol {
     codec: Frame,
+    /// Its frames end where their delimiter does, and are all head.
+    delimited: bool,
     /// Headers that can be edited without changing what a frame is.
     headers: Vec<String>,
     /// Its samples as inputs.
@@ -49,7 +51,7 @@ fn protocol(number: u8, name: &str, text: &str) -> Protocol {
         *control |= number << BITS;
     }
     let headers = samples::headers(&description).into_iter().map(str::to_owned).collect();
-    Protocol { codec, headers, seeds }
+    Protocol { codec, delimited: description.delimiter.is_some(), headers, seeds }
 }
 
 /// The samples of all protocols as inputs of the targets.
@@ -59,13 +61,13 @@ pub fn described_seeds() -> Vec<Vec<u8>> {
 
 /// The checks for the protocol that an input chooses.
 fn with(data: &[u8], run: impl FnOnce(&Conformance<Frame>)) {
+    let number = usize::from(data.first().copied().unwrap_or_default() >> BITS);
     ALL.with(|all| {
-        let number = usize::from(data.first().copied().unwrap_or_default() >> BITS);
-        if let Some(Protocol { codec, headers, .. }) =
-            all.get(number.checked_rem(all.len()).unwrap_or(0))
-        {
+        let chosen = all.get(number.checked_rem(all.len()).unwrap_or(0));
+        if let Some(Protocol { codec, delimited, headers, .. }) = chosen {
             let names: Vec<&str> = headers.iter().map(String::as_str).collect();
-            run(&Conformance::new(codec.clone()).headers(&names));
+            let set = Conformance::new(codec.clone()).headers(&names);
+            run(&if *delimited { set.whole_frames() } else { set });
         }
     });
 }
