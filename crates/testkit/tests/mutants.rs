@@ -5,7 +5,7 @@ use awesomerpc::{AwesomeRpc, wire::Message};
 use heptad_core::{
     Answer, Asked, Codec, Ctx, FanOut, Fault, Flavour, Found, Greet, HeaderEdit, Kind, Meta,
     NoOptions, OptionsError, Outcome, PartReply, Question, Reason, Rewrite, Side, Span, Splice,
-    Step, Traits,
+    Step, Traits, Unknown,
 };
 use heptad_testkit::conformance::{Conformance, Failure, Rule};
 
@@ -75,6 +75,8 @@ enum Bug {
     AllIsLimited,
     /// Spells methods in another way if rules said that they ask for services.
     SpellsIfWanted,
+    /// Lists a header that nobody sent.
+    ListsTooMany,
     /// Remembers the first request it has seen, whatever became of it.
     RemembersRefused,
     /// Says that the last request failed when it was told to answer with an error.
@@ -282,6 +284,19 @@ impl Codec for Mutant {
         scratch: &'a mut Vec<u8>,
     ) -> Found<'a> {
         self.inner.header(&(), meta, frame, name, scratch)
+    }
+
+    fn headers(
+        &self,
+        _: &u32,
+        meta: &Meta,
+        frame: &[u8],
+        each: &mut dyn FnMut(&[u8], &[u8]),
+    ) -> Result<(), Unknown> {
+        if self.is(Bug::ListsTooMany) {
+            each(b"nobody", b"sent this");
+        }
+        self.inner.headers(&(), meta, frame, each)
     }
 
     fn code_name<'a>(&'a self, meta: &Meta, frame: &'a [u8]) -> Option<&'a str> {
@@ -522,6 +537,7 @@ const TABLE: &[(Bug, Rule)] = &[
     (Bug::DeniesGarbage, Rule::Hostile),
     (Bug::AllIsLimited, Rule::Status),
     (Bug::SpellsIfWanted, Rule::Lazy),
+    (Bug::ListsTooMany, Rule::Lazy),
     (Bug::RemembersRefused, Rule::Refused),
     (Bug::RemembersErrors, Rule::Refused),
     (Bug::GreetsInGarbage, Rule::Greet),
