@@ -40,13 +40,16 @@ pub(super) fn check<C: Codec>(
     Ok(())
 }
 
+/// A header's name and value.
+type Listed = (Vec<u8>, Vec<u8>);
+
 /// The names and values of all headers.
 fn listed<C: Codec>(
     codec: &C,
     conn: &C::Conn,
     meta: &Meta,
     frame: &[u8],
-) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Unknown> {
+) -> Result<Vec<Listed>, Unknown> {
     let mut all = Vec::new();
     codec
         .headers(conn, meta, frame, &mut |name, value| all.push((name.to_vec(), value.to_vec())))?;
