@@ -271,6 +271,16 @@ fn version(
             shape.value = value.unwrap_or(0);
             let index = u8::try_from(shapes.len()).unwrap_or(UNEXPECTED - 1);
             let from = frame.from.unwrap_or(default_side(name));
+            if default_side(name) != From::Both && from != default_side(name) {
+                let who = match from {
+                    From::Client => "clients",
+                    From::Server => "servers",
+                    From::Both => "both sides",
+                };
+                let message = format!("no protocol has `{}` from {who}", word(name));
+                let cure = "leave `from:` out, or say that it is of another kind";
+                wrong.add(format!("{path}.from"), message, cure);
+            }
             shape.sides = [from != From::Server, from != From::Client];
             let place = match usize::try_from(shape.value).ok().and_then(|v| kinds.small.get_mut(v))
             {

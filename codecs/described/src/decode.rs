@@ -217,6 +217,11 @@ fn finish(table: &Table, shape: &Shape, buf: &[u8], facts: &Facts, meta: &mut Me
             meta.outcome = Outcome::AppError;
             meta.code = APP_ERROR;
         }
+        if meta.kind == Kind::Reset && meta.outcome == Outcome::Ok {
+            // Whatever it says or does not say, a stream that is reset is no success.
+            meta.outcome = Outcome::ProtocolError;
+            meta.code = OTHER;
+        }
     }
 }
 

@@ -124,3 +124,20 @@ fn hostile_requests() {
         .hostile(&wire::reply(1, Ok(Value::Null)), Outcome::BadRequest)
         .assert();
 }
+
+heptad_testkit::conformance! {
+    codec: Dubbo::default(),
+    requests: [
+        [
+            wire::request(7, "com.example.Reviews", "1.0.0", "list", TYPES, &args(), &[("user", "jason")]),
+            wire::oneway(8, "com.example.Reviews", "", "note", "I", &[Value::Int(1)], &[]),
+        ],
+        [wire::heartbeat(3)],
+    ],
+    replies: [
+        [wire::request(7, "a", "", "b", "", &[], &[])] => [wire::reply(7, Ok(Value::List(args())))],
+        [] => [wire::read_only()],
+    ],
+    headers: ["user"],
+    with: |suite| suite.whole_frames().rounds(100),
+}

@@ -112,3 +112,15 @@ fn cursors() {
         *1\r\n$3\r\n153\r\n";
     suite().requests(&asked, 3).replies(&asked, replies, 3).assert();
 }
+
+heptad_testkit::conformance! {
+    codec: Redis::new(&Default::default()).expect("default options make sense"),
+    requests: [
+        [command(&["SET", "key", "a value"]), command(&["GET", "key"]), command(&["PING"])],
+        [*b"MGET a b\r\n"],
+    ],
+    replies: [
+        [command(&["GET", "key"]), command(&["DEL", "a", "b"])] => [*b"$1\r\nx\r\n", *b":2\r\n"],
+    ],
+    with: |suite| suite.whole_frames().rounds(100),
+}

@@ -277,6 +277,7 @@ proptest! {
         }
         let mut b = built.unwrap();
         prop_assert_eq!(b.len(), weights.len());
+        prop_assert_eq!(b.is_empty(), weights.is_empty());
         prop_assert_eq!(b.is_hashing(), balance.is_hashing());
         // Weight 0 still holds its slots; everywhere else it gets nothing.
         let some_usable = weights.iter().zip(&up).any(|(w, up)| *w > 0 && *up);

@@ -77,6 +77,44 @@ pub enum Rule {
 }
 
 impl Rule {
+    /// All of them.
+    pub const ALL: [Self; 34] = [
+        Self::Sample,
+        Self::Chunking,
+        Self::Again,
+        Self::Truncated,
+        Self::Pipelined,
+        Self::Need,
+        Self::NeedLimit,
+        Self::Skip,
+        Self::Length,
+        Self::Head,
+        Self::Spans,
+        Self::Kind,
+        Self::MaxFrame,
+        Self::MaxHead,
+        Self::CodeName,
+        Self::Panic,
+        Self::RewriteId,
+        Self::RewriteKeeps,
+        Self::RewriteBack,
+        Self::Headers,
+        Self::Answer,
+        Self::Direct,
+        Self::Pong,
+        Self::Ping,
+        Self::Abandon,
+        Self::Drain,
+        Self::Linear,
+        Self::MaxParts,
+        Self::Hostile,
+        Self::Status,
+        Self::Lazy,
+        Self::Refused,
+        Self::Greet,
+        Self::Parts,
+    ];
+
     /// The rule's name.
     pub const fn name(self) -> &'static str {
         self.text().0
@@ -268,6 +306,16 @@ mod tests {
              `Need(1)` of 1\n  in cut at 3\n  7 bytes, the frame begins at 6:\n  \
              000000  50 49 4e 47 0d 0a 78                             |PING..x|\n"
         );
+    }
+
+    #[test]
+    fn all_rules_are_listed_under_names_of_their_own() {
+        let names: std::collections::BTreeSet<_> = Rule::ALL.map(Rule::name).into();
+        assert_eq!(names.len(), Rule::ALL.len());
+        // They are listed in their order, and so the last one tells how many there are.
+        let places = Rule::ALL.map(|rule| rule as usize);
+        assert!(places.iter().copied().eq(0..Rule::ALL.len()), "{places:?}");
+        assert_eq!(Rule::Parts as usize + 1, Rule::ALL.len());
     }
 
     #[test]

@@ -318,6 +318,7 @@ impl<C: Codec> Peer<'_, C> {
         })?;
         let mut scratch = Vec::new();
         guard("keys", || codec.keys(conn, meta, tag, frame, &mut |_| {}).is_ok())?;
+        guard("headers", || codec.headers(conn, meta, frame, &mut |_, _| {}).is_ok())?;
         guard("header, arg, timeout or keep", || {
             for name in self.names.iter().map(String::as_str).chain(["x-heptad-check"]) {
                 scratch.clear();

@@ -26,7 +26,8 @@ pub(super) fn check<C: Codec>(
         let mut conn = set.peer(cx, sample)?;
         conn.feed_whole(&sample.bytes[..at])?;
         conn.step(frame).map_err(|broken| fail(frame, broken))?.ok();
-        let one = One { set, cx, sample, frame, meta, tag };
+        let before = &sample.bytes[..at];
+        let one = One { set, cx, sample, before, frame, meta, tag };
         if sample.from == From::Client {
             one.prelude(&mut conn)?;
         }
@@ -59,6 +60,8 @@ struct One<'a, C: Codec> {
     set: &'a Conformance<C>,
     cx: Ctx,
     sample: &'a Sample,
+    /// What came before it on its connection.
+    before: &'a [u8],
     frame: &'a [u8],
     meta: Meta,
     tag: C::Tag,
@@ -99,6 +102,16 @@ impl<C: Codec> One<'_, C> {
         Err(Failure::new(Rule::Greet, &out, trace.end, detail))
     }
 
+    /// Who receives a part, in the state that the request was read in: a session that must log in
+    /// first has done so.
+    fn receiver(&self, from: From) -> Result<Peer<'_, C>, Failure> {
+        let mut peer = self.set.end(self.cx, from);
+        if from == From::Client {
+            peer.feed_whole(self.before)?;
+        }
+        Ok(peer)
+    }
+
     /// Every second key, and the others: each part has the keys that were chosen, in their order.
     fn split(&self, conn: &Peer<'_, C>) -> Result<(), Failure> {
         let Some(keys) = self.keys(conn, &self.meta, self.tag, self.frame) else {
@@ -117,7 +130,7 @@ impl<C: Codec> One<'_, C> {
             if done.map_err(|broken| fail(self.frame, broken))?.is_err() {
                 continue; // It is answered with the error.
             }
-            let mut peer = self.set.end(self.cx, From::Client);
+            let mut peer = self.receiver(From::Client)?;
             peer.cx = peer.cx.max_head(u32::MAX).max_frame(u32::MAX);
             let bad = |detail| Err(Failure::new(Rule::Parts, &out, 0, detail));
             let trace = peer.feed_whole(&out)?;
@@ -150,7 +163,7 @@ impl<C: Codec> One<'_, C> {
             return Ok(());
         }
         let out = chain.to_vec();
-        let mut peer = self.set.end(self.cx, self.sample.from);
+        let mut peer = self.receiver(self.sample.from)?;
         peer.cx = peer.cx.max_head(u32::MAX).max_frame(u32::MAX);
         peer.asked.push(self.meta.id, self.tag);
         let trace = peer.feed_whole(&out)?;

@@ -3,7 +3,7 @@
 
 use heptad_core::{
     Answer, Chain, Codec, Ctx, Found, Kind, Meta, Outcome, Question, Reason, Rewrite, Splice, Step,
-    Want,
+    Unknown, Want,
 };
 
 use super::{
@@ -38,6 +38,22 @@ pub(super) fn check<C: Codec>(
         }
     }
     Ok(())
+}
+
+/// A header's name and value.
+type Listed = (Vec<u8>, Vec<u8>);
+
+/// The names and values of all headers.
+fn listed<C: Codec>(
+    codec: &C,
+    conn: &C::Conn,
+    meta: &Meta,
+    frame: &[u8],
+) -> Result<Vec<Listed>, Unknown> {
+    let mut all = Vec::new();
+    codec
+        .headers(conn, meta, frame, &mut |name, value| all.push((name.to_vec(), value.to_vec())))?;
+    Ok(all)
 }
 
 /// A request of a sample.
@@ -90,6 +106,21 @@ impl<'a, C: Codec> Case<'a, C> {
                 }
             }
         }
+        // People who look at a frame see what rules that ask about it see.
+        for name in listed(&self.set.codec, &peer.conn, &meta, self.frame()).unwrap_or_default() {
+            let Ok(name) = std::str::from_utf8(&name.0) else {
+                continue;
+            };
+            let mut scratch = Vec::new();
+            let asked = guard("header", || {
+                let found =
+                    self.set.codec.header(&peer.conn, &meta, self.frame(), name, &mut scratch);
+                found == Ok(None)
+            });
+            if asked.map_err(|broken| self.broken(broken))? {
+                return Err(self.fail(Rule::Lazy, format!("header.{name} is listed, but absent")));
+            }
+        }
         let spans = [("service", meta.service), ("method", meta.method), ("key", meta.key)];
         for (name, span) in spans {
             let lazy = eager.iter().find(|(known, _)| known == name);
@@ -134,6 +165,11 @@ impl<'a, C: Codec> Case<'a, C> {
                 }),
             ),
         ];
+        let listed = |c: &C, _: &mut Vec<u8>| match listed(c, conn, meta, frame) {
+            Ok(all) => format!("{all:?}"),
+            Err(_) => UNKNOWN.to_owned(),
+        };
+        reads.push(("the list of headers".into(), Box::new(listed)));
         for name in self.set.headers.iter().flatten() {
             let read = |c: &C, s: &mut Vec<u8>| text(c.header(conn, meta, frame, name, s));
             reads.push((format!("header.{name}"), Box::new(read)));

@@ -293,3 +293,48 @@ pub(crate) const fn text(outcome: Outcome, reason: Reason) -> &'static str {
         _ => "the request could not be served",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whoever reads an error must not have to guess which of two limits it was.
+    #[test]
+    fn what_is_told_says_what_happened() {
+        let reasons = [
+            (Reason::CrossShard, "different endpoints"),
+            (Reason::SingleEndpoint, "single endpoint"),
+            (Reason::Unsupported, "not supported"),
+            (Reason::Queue, "wait for a link"),
+            (Reason::LinkBuffer, "link's buffer"),
+            (Reason::LinkCount, "too many links"),
+            (Reason::Buffered, "bytes are buffered"),
+            (Reason::FrameSize, "the frame is longer"),
+            (Reason::HeadSize, "the head of the frame is longer"),
+            (Reason::ConnectTimeout, "connected in time"),
+            (Reason::Refused, "refused the connection"),
+            (Reason::Greeting, "login or set-up"),
+        ];
+        for (reason, words) in reasons {
+            // A reason says more than an outcome.
+            for outcome in [Outcome::BadRequest, Outcome::Overloaded, Outcome::ConnectFailed] {
+                assert!(text(outcome, reason).contains(words), "{reason:?}: {words}");
+            }
+        }
+        let outcomes = [
+            (Outcome::NoRoute, "no route"),
+            (Outcome::NoEndpoint, "no usable endpoint"),
+            (Outcome::ConnectFailed, "cannot be connected"),
+            (Outcome::Reset, "broke before the reply"),
+            (Outcome::Timeout, "time-out"),
+            (Outcome::Draining, "shutting down"),
+            (Outcome::Denied, "denied"),
+            (Outcome::Limited, "over the limit"),
+            (Outcome::Overloaded, "overloaded"),
+            (Outcome::BadRequest, "could not be served"),
+        ];
+        for (outcome, words) in outcomes {
+            assert!(text(outcome, Reason::None).contains(words), "{outcome:?}: {words}");
+        }
+    }
+}

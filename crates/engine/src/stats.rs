@@ -532,6 +532,21 @@ mod tests {
     }
 
     #[test]
+    fn what_two_have_counted_is_added() {
+        let record = |all: &[u64]| {
+            let mut h = Histogram::default();
+            all.iter().for_each(|&ms| h.record(Duration::from_millis(ms)));
+            h
+        };
+        let mut sum = record(&[1, 1, 40]);
+        sum.merge(&record(&[1, 40, 40, 900]));
+        let all = record(&[1, 1, 40, 1, 40, 40, 900]);
+        assert_eq!(sum.counts, all.counts);
+        assert_eq!((sum.count, sum.sum_nanos), (all.count, all.sum_nanos));
+        assert_eq!(sum.at_most(Duration::from_millis(100)), 6);
+    }
+
+    #[test]
     fn names_are_bounded() {
         let mut s = Stats::new();
         for i in 0..10_000 {

@@ -1,7 +1,9 @@
-//! Writes inputs for the targets of AwesomeRPC to a folder: there is no client of it but ours, so
-//! that its messages stand for real ones. `cargo run -p heptad-fuzzing --example seeds FOLDER`
+//! Writes inputs for the targets of AwesomeRPC and of described codecs to folders below the given
+//! one. Of AwesomeRPC there is no client but ours, so that its messages stand for real ones; the
+//! samples of descriptions are what real clients sent, where there are any.
+//! `cargo run -p heptad-fuzzing --example seeds FOLDER`
 
-use std::{env, path::Path, process::ExitCode};
+use std::{env, fs, path::Path, process::ExitCode};
 
 use awesomerpc::{AwesomeRpc, wire::Message};
 use heptad_core::Kind;
@@ -32,11 +34,23 @@ fn main() -> ExitCode {
         let frame = one(Message::new(kind, 1));
         suite = suite.requests(&frame, 1).replies(&[], &frame, 1);
     }
-    match suite.write_seeds(Path::new(&folder)) {
+    let folder = Path::new(&folder);
+    let written = suite
+        .write_seeds(&folder.join("awesomerpc"))
+        .and_then(|()| write(&folder.join("described"), &heptad_fuzzing::described_seeds()));
+    match written {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("{folder}: {error}");
+            eprintln!("{}: {error}", folder.display());
             ExitCode::FAILURE
         }
     }
+}
+
+fn write(folder: &Path, inputs: &[Vec<u8>]) -> std::io::Result<()> {
+    fs::create_dir_all(folder)?;
+    for (number, bytes) in inputs.iter().enumerate() {
+        fs::write(folder.join(format!("sample-{number:03}")), bytes)?;
+    }
+    Ok(())
 }

@@ -5,9 +5,12 @@
 
 mod config;
 mod convert;
+mod described;
 mod differential;
 mod ops;
 mod suites;
+
+pub use described::described_seeds;
 
 /// A fuzz target.
 #[derive(Clone, Copy, Debug)]
@@ -45,6 +48,9 @@ pub const TARGETS: &[Target] = &[
     target("awesomerpc_decode", "awesomerpc", suites::awesomerpc_decode),
     target("awesomerpc_chunks", "awesomerpc", suites::awesomerpc_chunks),
     target("awesomerpc_rewrite", "awesomerpc", suites::awesomerpc_rewrite),
+    target("described_decode", "described", described::decode),
+    target("described_chunks", "described", described::chunks),
+    target("described_rewrite", "described", described::rewrite),
     target("engine_ops", "engine_ops", ops::run),
     target("config", "config", config::run),
 ];

@@ -46,6 +46,11 @@ fn awesomerpc() {
 }
 
 #[test]
+fn described() {
+    replay("described");
+}
+
+#[test]
 fn engine_ops() {
     replay("engine_ops");
 }

@@ -267,6 +267,21 @@ mod tests {
     }
 
     #[test]
+    fn depth_is_counted_up_to_the_limit() {
+        let nest = |wrap: fn(Text) -> Text| (0..40).fold(Text::Present(true), |text, _| wrap(text));
+        let wraps: [fn(Text) -> Text; 3] = [
+            |text| Text::Not(Box::new(text)),
+            |text| Text::Any(vec![Text::Present(true), text]),
+            |text| Text::All(vec![text, Text::Present(true)]),
+        ];
+        for wrap in wraps {
+            let deep = nest(wrap);
+            assert_eq!(deep.depth(100), 41);
+            assert_eq!(deep.depth(5), 6, "who is asked for five levels does not go through all");
+        }
+    }
+
+    #[test]
     fn words_on_text() {
         let n = Some(Value::Number(8080));
         check(&Text::Exact("8080".into()), &[bytes("8080"), n], &[bytes("808"), bytes(""), None]);

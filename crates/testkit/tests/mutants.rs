@@ -5,9 +5,9 @@ use awesomerpc::{AwesomeRpc, wire::Message};
 use heptad_core::{
     Answer, Asked, Codec, Ctx, FanOut, Fault, Flavour, Found, Greet, HeaderEdit, Kind, Meta,
     NoOptions, OptionsError, Outcome, PartReply, Question, Reason, Rewrite, Side, Span, Splice,
-    Step, Traits,
+    Step, Traits, Unknown,
 };
-use heptad_testkit::conformance::{Conformance, Rule};
+use heptad_testkit::conformance::{Conformance, Failure, Rule};
 
 /// AwesomeRPC with one mistake.
 #[derive(Clone)]
@@ -75,6 +75,8 @@ enum Bug {
     AllIsLimited,
     /// Spells methods in another way if rules said that they ask for services.
     SpellsIfWanted,
+    /// Lists a header that nobody sent.
+    ListsTooMany,
     /// Remembers the first request it has seen, whatever became of it.
     RemembersRefused,
     /// Says that the last request failed when it was told to answer with an error.
@@ -284,6 +286,19 @@ impl Codec for Mutant {
         self.inner.header(&(), meta, frame, name, scratch)
     }
 
+    fn headers(
+        &self,
+        _: &u32,
+        meta: &Meta,
+        frame: &[u8],
+        each: &mut dyn FnMut(&[u8], &[u8]),
+    ) -> Result<(), Unknown> {
+        if self.is(Bug::ListsTooMany) {
+            each(b"nobody", b"sent this");
+        }
+        self.inner.headers(&(), meta, frame, each)
+    }
+
     fn code_name<'a>(&'a self, meta: &Meta, frame: &'a [u8]) -> Option<&'a str> {
         const LONG: &str = "A_NAME_THAT_IS_MUCH_TOO_LONG_TO_BE_A_LABEL_OF_A_METRIC_IN_PROMETHEUS";
         let name = self.inner.code_name(meta, frame);
@@ -396,7 +411,30 @@ fn suite(bug: Bug) -> Conformance<Mutant> {
 
 /// The mutant is found out, and by which rule.
 fn caught(bug: Bug) -> Option<Rule> {
-    suite(bug).check().err().map(|failure| failure.rule)
+    let failure = suite(bug).check().err()?;
+    shows_what_its_author_needs(&failure);
+    Some(failure.rule)
+}
+
+/// The rule by name, the offset, and the bytes as hex and as text.
+fn shows_what_its_author_needs(failure: &Failure) {
+    let report = failure.to_string();
+    let Failure { rule, bytes, at, .. } = failure;
+    assert!(report.starts_with(&format!("rule `{rule}` is broken: {}", rule.says())), "{report}");
+    let count = format!("{} bytes, the frame begins at {at}:", bytes.len());
+    assert!(report.contains(&count), "{report}");
+    let row = bytes.get(..bytes.len().min(16)).unwrap_or_default();
+    if row.is_empty() {
+        // What was written is the finding: nothing.
+        assert!(failure.detail.len() > 10, "{report}");
+        return;
+    }
+    let hex: String = row.iter().map(|byte| format!(" {byte:02x}")).collect();
+    let shown = |byte: &u8| byte.is_ascii_graphic() || *byte == b' ';
+    let text: String =
+        row.iter().map(|byte| if shown(byte) { char::from(*byte) } else { '.' }).collect();
+    let shown = format!("  000000 {hex:<48}  |{text}|");
+    assert!(report.contains(&shown), "{shown}\n{report}");
 }
 
 #[test]
@@ -455,64 +493,79 @@ fn all_broken_rules_are_told_as_data() {
     assert_eq!(rules, ["sample", "code-name"]);
 }
 
+/// What is told of each mutant.
+const TABLE: &[(Bug, Rule)] = &[
+    (Bug::LenIsRead, Rule::Sample),
+    (Bug::LateService, Rule::Truncated),
+    (Bug::CountsCalls, Rule::Again),
+    (Bug::ForgetsAfterFrame, Rule::Again),
+    (Bug::FaultsOnHalf, Rule::Truncated),
+    (Bug::CountsReplyCalls, Rule::Chunking),
+    (Bug::LooksBehind, Rule::Truncated),
+    (Bug::NeedsWhatItHas, Rule::Need),
+    (Bug::NeedsTheWholeBody, Rule::NeedLimit),
+    (Bug::SkipsNothing, Rule::Skip),
+    (Bug::EmptyFrame, Rule::Length),
+    (Bug::IgnoresMaxFrame, Rule::Length),
+    (Bug::IgnoresMaxHead, Rule::MaxHead),
+    (Bug::WrongWord, Rule::MaxFrame),
+    (Bug::HeadBeyondLen, Rule::Head),
+    (Bug::SpanBeyondHead, Rule::Spans),
+    (Bug::RepliesFromClients, Rule::Kind),
+    (Bug::LongCodeName, Rule::CodeName),
+    (Bug::PanicsOnGarbage, Rule::Panic),
+    (Bug::KeepsId, Rule::RewriteId),
+    (Bug::CutsIdTo16Bits, Rule::RewriteId),
+    (Bug::DropsHeader, Rule::RewriteBack),
+    (Bug::LosesBody, Rule::RewriteKeeps),
+    (Bug::AddsTail, Rule::RewriteKeeps),
+    (Bug::IgnoresEdits, Rule::Headers),
+    (Bug::RemovesAll, Rule::Headers),
+    (Bug::AnswersNothing, Rule::Answer),
+    (Bug::AnswersTwice, Rule::Answer),
+    (Bug::AnswersOtherId, Rule::Answer),
+    (Bug::AnswersOk, Rule::Answer),
+    (Bug::AnswerClears, Rule::Answer),
+    (Bug::AnswerPanics, Rule::Panic),
+    (Bug::AnswerFails, Rule::Answer),
+    (Bug::DirectIsError, Rule::Direct),
+    (Bug::PongWithoutId, Rule::Pong),
+    (Bug::PingIsGarbage, Rule::Ping),
+    (Bug::AbandonWritesNothing, Rule::Abandon),
+    (Bug::DrainIsReply, Rule::Drain),
+    (Bug::PartsAreMalformed, Rule::MaxParts),
+    (Bug::DeniesGarbage, Rule::Hostile),
+    (Bug::AllIsLimited, Rule::Status),
+    (Bug::SpellsIfWanted, Rule::Lazy),
+    (Bug::ListsTooMany, Rule::Lazy),
+    (Bug::RemembersRefused, Rule::Refused),
+    (Bug::RemembersErrors, Rule::Refused),
+    (Bug::GreetsInGarbage, Rule::Greet),
+    (Bug::GreetsNobody, Rule::Greet),
+    (Bug::JoinsToOk, Rule::Parts),
+];
+
 #[test]
 fn each_mistake_breaks_its_rule() {
-    let table = [
-        (Bug::LenIsRead, Rule::Sample),
-        (Bug::LateService, Rule::Truncated),
-        (Bug::CountsCalls, Rule::Again),
-        (Bug::ForgetsAfterFrame, Rule::Again),
-        (Bug::FaultsOnHalf, Rule::Truncated),
-        (Bug::CountsReplyCalls, Rule::Chunking),
-        (Bug::LooksBehind, Rule::Truncated),
-        (Bug::NeedsWhatItHas, Rule::Need),
-        (Bug::NeedsTheWholeBody, Rule::NeedLimit),
-        (Bug::SkipsNothing, Rule::Skip),
-        (Bug::EmptyFrame, Rule::Length),
-        (Bug::IgnoresMaxFrame, Rule::Length),
-        (Bug::IgnoresMaxHead, Rule::MaxHead),
-        (Bug::WrongWord, Rule::MaxFrame),
-        (Bug::HeadBeyondLen, Rule::Head),
-        (Bug::SpanBeyondHead, Rule::Spans),
-        (Bug::RepliesFromClients, Rule::Kind),
-        (Bug::LongCodeName, Rule::CodeName),
-        (Bug::PanicsOnGarbage, Rule::Panic),
-        (Bug::KeepsId, Rule::RewriteId),
-        (Bug::CutsIdTo16Bits, Rule::RewriteId),
-        (Bug::DropsHeader, Rule::RewriteBack),
-        (Bug::LosesBody, Rule::RewriteKeeps),
-        (Bug::AddsTail, Rule::RewriteKeeps),
-        (Bug::IgnoresEdits, Rule::Headers),
-        (Bug::RemovesAll, Rule::Headers),
-        (Bug::AnswersNothing, Rule::Answer),
-        (Bug::AnswersTwice, Rule::Answer),
-        (Bug::AnswersOtherId, Rule::Answer),
-        (Bug::AnswersOk, Rule::Answer),
-        (Bug::AnswerClears, Rule::Answer),
-        (Bug::AnswerPanics, Rule::Panic),
-        (Bug::AnswerFails, Rule::Answer),
-        (Bug::DirectIsError, Rule::Direct),
-        (Bug::PongWithoutId, Rule::Pong),
-        (Bug::PingIsGarbage, Rule::Ping),
-        (Bug::AbandonWritesNothing, Rule::Abandon),
-        (Bug::DrainIsReply, Rule::Drain),
-        (Bug::PartsAreMalformed, Rule::MaxParts),
-        (Bug::DeniesGarbage, Rule::Hostile),
-        (Bug::AllIsLimited, Rule::Status),
-        (Bug::SpellsIfWanted, Rule::Lazy),
-        (Bug::RemembersRefused, Rule::Refused),
-        (Bug::RemembersErrors, Rule::Refused),
-        (Bug::GreetsInGarbage, Rule::Greet),
-        (Bug::GreetsNobody, Rule::Greet),
-        (Bug::JoinsToOk, Rule::Parts),
-    ];
-    let wrong: Vec<String> = table
+    let wrong: Vec<String> = TABLE
         .iter()
         .map(|&(bug, rule)| (bug, caught(bug), Some(rule)))
         .filter(|(_, found, rule)| found != rule)
         .map(|(bug, found, rule)| format!("{bug:?}: found {found:?}, expected {rule:?}"))
         .collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Without a mutant that breaks it, nobody knows whether a rule is checked at all.
+#[test]
+fn each_rule_has_its_mutant() {
+    // Both have a test of their own here, because they need other samples.
+    let elsewhere = [Rule::Linear, Rule::Pipelined];
+    let missing: Vec<_> = Rule::ALL
+        .into_iter()
+        .filter(|rule| !elsewhere.contains(rule) && TABLE.iter().all(|(_, known)| known != rule))
+        .collect();
+    assert_eq!(missing, []);
 }
 
 #[test]

@@ -32,7 +32,7 @@ pub(crate) fn run(args: &[String]) -> Result<bool, String> {
             .args(["mutants", "--package", name, "--shard", shard])
             .args(["--sharding", "round-robin", "--no-shuffle"])
             .args(["--test-package", tests])
-            .args(["--baseline", "skip", "--timeout", "300", "--build-timeout", "600"])
+            .args(["--baseline", "skip", "--timeout", "900", "--build-timeout", "600"])
             .arg("--output")
             .arg(&out)
             .current_dir(paths::root())

@@ -4,6 +4,7 @@
 //! The work tree is not touched: the copy is in the target folder, with its own build.
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -42,8 +43,8 @@ const BUGS: &[Bug] = &[
     Bug {
         what: "what waited for a draining link overtakes what is still on it",
         file: "dispatch.rs",
-        find: "&& self.must_wait(key, pool, endpoint) {\n                // The",
-        plant: "&& self.links.iter().next().is_none() {\n                // The",
+        find: "if way.is_some_and(|way| self.must_wait(key, pool, endpoint, way)) {\n                // The",
+        plant: "if way.is_some() && self.links.iter().next().is_none() {\n                // The",
     },
     Bug {
         what: "a request that waits for a link has no deadline",
@@ -123,7 +124,8 @@ pub(crate) fn run(args: &[String]) -> Result<bool, String> {
         let sound = fs::read_to_string(&file).map_err(|e| format!("{}: {e}", file.display()))?;
         let times = sound.matches(bug.find).count();
         if times != 1 {
-            return Err(format!("bug {n} ({}) fits {times} times in {}", bug.what, bug.file));
+            let (n, what) = (n + 1, bug.what);
+            return Err(format!("bug {n} ({what}) fits {times} times in {}", bug.file));
         }
         write(&file, &sound.replacen(bug.find, bug.plant, 1))?;
         let found = simulate(&copy, SEEDS);
@@ -177,11 +179,20 @@ fn simulate(copy: &Path, seeds: &str) -> Result<Run, String> {
 /// build of the last time is of use.
 fn copy_sources(to: &Path) -> Result<(), String> {
     fs::create_dir_all(to).map_err(|e| format!("{}: {e}", to.display()))?;
-    for name in ["Cargo.toml", "Cargo.lock", "rust-toolchain.toml", "crates", "codecs", "examples"]
-    {
+    let manifest = paths::root().join("Cargo.toml");
+    let text = fs::read_to_string(&manifest).map_err(|e| format!("{}: {e}", manifest.display()))?;
+    let files = ["Cargo.toml", "Cargo.lock", "rust-toolchain.toml"];
+    for name in files.into_iter().chain(folders(&text)) {
         copy_tree(&paths::root().join(name), &to.join(name))?;
     }
     Ok(())
+}
+
+/// The folders of the workspace's members: without one of them no package builds.
+fn folders(manifest: &str) -> BTreeSet<&str> {
+    let members = manifest.split_once("members = [").map_or("", |(_, rest)| rest);
+    let members = members.split(']').next().unwrap_or_default();
+    members.split('"').skip(1).step_by(2).filter_map(|member| member.split('/').next()).collect()
 }
 
 fn copy_tree(from: &Path, to: &PathBuf) -> Result<(), String> {
@@ -201,4 +212,25 @@ fn copy_tree(from: &Path, to: &PathBuf) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_bug_fits_in_one_place() {
+        for bug in BUGS {
+            let file = paths::root().join("crates/engine/src").join(bug.file);
+            let text = fs::read_to_string(file).expect("a source of the engine");
+            assert_eq!(text.matches(bug.find).count(), 1, "{} in {}", bug.what, bug.file);
+            assert_ne!(bug.find, bug.plant);
+        }
+    }
+
+    #[test]
+    fn every_member_is_copied() {
+        let manifest = "members = [\n  \"crates/core\",\n  \"crates/net\",\n  \"benches\",\n]\nexclude = [\"fuzz\"]";
+        assert_eq!(folders(manifest).into_iter().collect::<Vec<_>>(), ["benches", "crates"]);
+    }
 }

@@ -94,3 +94,19 @@ fn compressed_messages_keep_the_contract() {
     let suite = Conformance::new(codec()).rounds(60).recodes().whole_frames();
     suite.requests(&asked, 1).replies(&asked, &back, 1).assert();
 }
+
+heptad_testkit::conformance! {
+    codec: codec(),
+    requests: [
+        [
+            frame(T::Framed, P::Strict, CALL, "reviews:list", 7, &args()),
+            frame(T::Framed, P::Strict, ONEWAY, "note", 8, &V::Struct(vec![])),
+        ],
+        [frame(T::Unframed, P::Compact, CALL, "list", 7, &args())],
+    ],
+    replies: [
+        [frame(T::Framed, P::Strict, CALL, "list", 7, &args())] =>
+            [frame(T::Framed, P::Strict, REPLY, "list", 7, &result("five stars"))],
+    ],
+    with: |suite| suite.whole_frames().rounds(100),
+}

@@ -144,6 +144,11 @@ mod tests {
     }
 
     #[test]
+    fn the_finaliser_is_murmurs() {
+        assert_eq!([0, 1].map(spread), [0, 0xb456_bcfc_34c2_cb2c]);
+    }
+
+    #[test]
     fn spread_moves_half_of_the_bits() {
         for n in 0..1000u64 {
             let moved = (spread(n) ^ spread(n + 1)).count_ones();

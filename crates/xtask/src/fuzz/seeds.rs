@@ -43,11 +43,11 @@ pub(super) fn record() -> Result<(), String> {
     }
     let ours = std::process::Command::new("cargo")
         .args(["run", "--quiet", "--package", "heptad-fuzzing", "--example", "seeds", "--"])
-        .arg(scratch("recorded").join("awesomerpc"))
+        .arg(scratch("recorded"))
         .current_dir(paths::root())
         .status();
     if !ours.is_ok_and(|status| status.success()) {
-        return Err("the inputs for AwesomeRPC cannot be written".into());
+        return Err("the inputs for AwesomeRPC and described codecs cannot be written".into());
     }
     programs.retain(|program| program.len() <= LONGEST);
     write("engine_ops", &programs)?;
