@@ -346,7 +346,9 @@ impl<C: Codec> Engine<C> {
         }
         let mut told = heptad_core::End::default();
         (told.outcome, told.reason) = end;
-        told.code = stats.codes.get(usize::from(code)).map_or("", |code| code);
+        if code > 0 {
+            told.code = stats.codes.get(usize::from(code)).map_or("", |code| code);
+        }
         if let Some(series) = stats.series.get(x.series as usize) {
             (told.route, told.cluster) = (&series.route, &series.cluster);
         }

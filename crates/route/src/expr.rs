@@ -89,12 +89,21 @@ impl Expr {
     ///
     /// Recurses as deep as the expression is nested; check [`Expr::depth`] against [`MAX_DEPTH`]
     /// for one that comes from outside.
+    #[inline]
     pub fn eval(&self, attrs: &mut dyn Attributes) -> Tri {
         match self {
+            // By far the most frequent question.
             Self::Attr(attr, text) => match attrs.attr(attr) {
                 Ok(value) => text.matches(value).into(),
                 Err(_) => Tri::Unknown,
             },
+            _ => self.eval_several(attrs),
+        }
+    }
+
+    fn eval_several(&self, attrs: &mut dyn Attributes) -> Tri {
+        match self {
+            Self::Attr(..) => self.eval(attrs),
             Self::Not(inner) => !inner.eval(attrs),
             Self::Any(exprs) => Tri::any(exprs.iter().map(|e| e.eval(attrs))),
             Self::All(exprs) => Tri::all(exprs.iter().map(|e| e.eval(attrs))),
