@@ -393,3 +393,21 @@ impl Key {
         (part, Self::from_bits(self.to_bits() & !((part as u64) << TAG)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_of_parts_are_told_apart_and_given_back() {
+        let mut seen = std::collections::HashSet::new();
+        for bits in [0, 1, 7 << 32 | 5, (1 << TAG) - 1, u64::from(u32::MAX) << 32] {
+            let key = Key::from_bits(bits);
+            for part in 0..16 {
+                let tagged = key.tagged(part);
+                assert!(seen.insert(tagged), "{key:?} of part {part}");
+                assert_eq!(tagged.untagged(), (part, key));
+            }
+        }
+    }
+}

@@ -316,6 +316,10 @@ fn decode(cx: &Ctx, buf: &[u8], expected: fn(Kind) -> bool) -> Result<Step<()>, 
             };
             let known = STATUSES.get(usize::from(status));
             let outcome = known.map_or(Outcome::ProtocolError, |(_, outcome)| *outcome);
+            if kind == Kind::Reset && outcome == Outcome::Ok {
+                // Whatever it says, a stream that is reset is no success.
+                return Ok(Step::Frame(meta.code(u32::MAX).outcome(Outcome::ProtocolError), ()));
+            }
             Ok(Step::Frame(meta.code(status.into()).outcome(outcome), ()))
         }
         Kind::Data | Kind::End if rest.is_empty() => Ok(Step::Frame(meta, ())),

@@ -26,6 +26,18 @@ fn reply(bytes: &[u8]) -> Result<Step<()>, Fault> {
     codec().decode_reply(&mut (), &Nothing, &Ctx::default(), bytes)
 }
 
+#[test]
+fn a_stream_that_is_reset_is_no_success() {
+    for (status, code) in [(0, "OTHER"), (1, STATUSES[1].0)] {
+        let mut message = Message::new(Kind::Reset, 7);
+        message.status = status;
+        let bytes = message.to_bytes();
+        let meta = frame(reply(&bytes));
+        assert_ne!(meta.outcome, Outcome::Ok);
+        assert_eq!(codec().code_name(&meta, &bytes), Some(code));
+    }
+}
+
 fn frame(step: Result<Step<()>, Fault>) -> Meta {
     match step {
         Ok(Step::Frame(meta, ())) => meta,

@@ -2,8 +2,10 @@
 
 use std::{
     borrow::Cow,
-    sync::Arc,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use awesomerpc::AwesomeRpc;
@@ -28,6 +30,8 @@ struct Judge {
     asked: AtomicU64,
     requests: AtomicU64,
     done: AtomicU64,
+    /// Lengths of the answers, in their order.
+    wrote: Mutex<Vec<u64>>,
 }
 
 #[derive(Debug)]
@@ -72,8 +76,9 @@ impl FilterWorker for Worker {
         Verdict::Pass
     }
 
-    fn done(&mut self, _: Time, _: &heptad_core::End<'_>, scratch: u64) {
+    fn done(&mut self, _: Time, end: &heptad_core::End<'_>, scratch: u64) {
         assert_eq!(scratch, 1, "each request has its own memory");
+        self.0.wrote.lock().expect("nobody panicked").push(end.reply_bytes);
         self.0.done.fetch_add(1, Ordering::Relaxed);
     }
 }
@@ -161,6 +166,29 @@ fn a_refused_request_has_changed_nothing() {
     assert!(matches!((&got[1], &got[2]), (Resp::Error(_), Resp::Error(_))), "{got:?}");
     assert_eq!(got[3], Resp::bulk("1"), "database and key are as before");
     assert!(stores.iter().all(|s| s.borrow().lines("SELECT").is_empty()));
+    sim.finish_clean();
+}
+
+#[test]
+fn filters_hear_how_long_each_answer_is() {
+    let judge = Arc::new(Judge::default());
+    let plan = redis::plan(1, 5_000).filters(vec![Arc::new(Judges(judge.clone()))]);
+    let mut sim = sim::<Redis>(plan, 1);
+    redis::store(&mut sim, "r:0", Profile::default());
+    let (client, got) = redis::connect(&mut sim, Profile::default());
+    sim.send(client, &line("SET a 12345"));
+    sim.run(ms(10));
+    // All at once, so that answers are behind others that are not written yet.
+    sim.send(client, &["DEL a", "GET a", "DEL a", "GET b"].map(line).concat());
+    sim.run(ms(100));
+    let got = std::mem::take(&mut got.borrow_mut().values);
+    let Resp::Error(text) = &got[1] else { panic!("{got:?}") };
+    let refused = (text.len() + "-\r\n".len()) as u64;
+    let mut wrote = judge.wrote.lock().expect("nobody panicked").clone();
+    wrote.sort_unstable();
+    let mut expected = vec![5, refused, 11, refused, 5];
+    expected.sort_unstable();
+    assert_eq!(wrote, expected, "+OK, the refusals, a value of five bytes, none");
     sim.finish_clean();
 }
 

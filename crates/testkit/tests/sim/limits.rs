@@ -195,6 +195,23 @@ fn buffered_bytes_of_all_sessions() {
 }
 
 #[test]
+fn the_limit_of_buffered_bytes_is_the_most_that_may_be() {
+    let whole = call(1, "echo", &"x".repeat(40_000));
+    let part = &whole[..whole.len() - 1];
+    for (limit, closed) in [(2 * part.len(), 0), (2 * part.len() - 1, 1)] {
+        let limits = Limits::default().buffered(limit);
+        let (mut sim, _) = with(plan(Links::default()).limits(limits));
+        for _ in 0..2 {
+            let (c, _) = rpc_client(&mut sim, Profile::default());
+            sim.send(c, part);
+            sim.run(ms(10));
+        }
+        assert_eq!(sim.session_ends(Outcome::Overloaded, Reason::Buffered), closed);
+        sim.finish();
+    }
+}
+
+#[test]
 fn frames_that_wait_count_as_buffered_too() {
     let links = Links::default().max_in_flight(1);
     let (mut sim, _) = with(plan(links).limits(Limits::default().buffered(100_000)));
