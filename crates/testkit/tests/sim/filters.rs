@@ -13,7 +13,7 @@ use heptad_cluster::Balance;
 use heptad_core::{
     Ask, Attr, Filter, FilterWorker, Outcome, Reason, Refusal, Request, Time, Value, Verdict,
 };
-use heptad_engine::{Links, Plan, Route, Target};
+use heptad_engine::{Fate, Links, Peer, Plan, Question, Route, Target, explain_question};
 use heptad_redis::Redis;
 use heptad_route::{Expr, Text};
 use heptad_testkit::sim::{
@@ -81,6 +81,45 @@ impl FilterWorker for Worker {
         self.0.wrote.lock().expect("nobody panicked").push(end.reply_bytes);
         self.0.done.fetch_add(1, Ordering::Relaxed);
     }
+}
+
+/// Refuses everything, and says on which route and to which cluster it was.
+#[derive(Debug)]
+struct Where;
+
+impl Filter for Where {
+    fn name(&self) -> &str {
+        "where"
+    }
+    fn worker(&self, _: u64) -> Box<dyn FilterWorker> {
+        Box::new(Self)
+    }
+}
+
+impl FilterWorker for Where {
+    fn request(&mut self, _: Time, attrs: &mut dyn Request, _: &mut u64) -> Verdict {
+        let names = [Attr::Route, Attr::Cluster].map(|attr| match attrs.attr(&attr) {
+            Ok(Some(Value::Bytes(name))) => String::from_utf8_lossy(name).into_owned(),
+            other => format!("{other:?}"),
+        });
+        Verdict::Refuse(Refusal::new(Outcome::Denied, names.join(" to ")))
+    }
+}
+
+#[test]
+fn filters_know_the_route_and_the_cluster_and_explanations_too() {
+    let plan = redis::plan(1, 5_000).filters(vec![Arc::new(Where)]);
+    let question = Question::from(Peer::local()).with(Attr::Method, "GET");
+    let explained = explain_question(&plan, "redis", &question);
+    let Fate::Refused(refused) = &explained.branches[0].fate else { panic!("{explained:?}") };
+    assert_eq!(refused.text, "all to r");
+    let mut sim = sim::<Redis>(plan, 1);
+    let (client, got) = redis::connect(&mut sim, Profile::default());
+    sim.send(client, &line("GET a"));
+    sim.run(ms(10));
+    let got = std::mem::take(&mut got.borrow_mut().values);
+    assert!(matches!(&got[..], [Resp::Error(e)] if e.ends_with("all to r")), "{got:?}");
+    sim.finish_clean();
 }
 
 #[test]
