@@ -107,7 +107,7 @@ def server(r, k, world):
     r.save()
     r.volatile.bgsave()
     r.volatile.bgrewriteaof()
-    r.lolwut(5, 1)
+    r.lolwut(99)
     r.script_debug("NO")
     r.replicaof("NO", "ONE")
     r.slaveof()
