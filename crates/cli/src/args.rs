@@ -174,15 +174,8 @@ pub(crate) struct Explain {
 
 #[derive(ClapArgs, Debug)]
 pub(crate) struct Inspect {
-    /// The protocol, with its default options; or the file of a description
-    #[arg(long, value_name = "NAME", required_unless_present = "config")]
-    pub(crate) codec: Option<String>,
-    /// Instead: a configuration, whose listener's codec and options are used
-    #[arg(short, long, value_name = "FILE", conflicts_with = "codec")]
-    pub(crate) config: Option<PathBuf>,
-    /// The listener; the first one unless told
-    #[arg(short, long, value_name = "NAME", requires = "config")]
-    pub(crate) listener: Option<String>,
+    #[command(flatten)]
+    pub(crate) named: crate::speech::Named,
     /// A pcap or pcapng capture, or bytes of one direction; `-` is stdin
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
@@ -265,15 +258,8 @@ pub(crate) struct Replay {
     /// Where to send the requests
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) to: String,
-    /// The protocol, with its default options; or the file of a description
-    #[arg(long, value_name = "NAME", required_unless_present = "config")]
-    pub(crate) codec: Option<String>,
-    /// Instead: a configuration, whose listener's codec and options are used
-    #[arg(short, long, value_name = "FILE", conflicts_with = "codec")]
-    pub(crate) config: Option<PathBuf>,
-    /// The listener; the first one unless told
-    #[arg(short, long, value_name = "NAME", requires = "config")]
-    pub(crate) listener: Option<String>,
+    #[command(flatten)]
+    pub(crate) named: crate::speech::Named,
     /// Send each request as long after the first as it was recorded, and not as soon as it can be
     #[arg(long)]
     pub(crate) paced: bool,

@@ -14,7 +14,7 @@ use crate::{
     args::Inspect,
     bytes::{digits, read},
     failed,
-    speech::{Named, Speech},
+    speech::Speech,
 };
 
 /// What was said on one connection.
@@ -42,12 +42,7 @@ pub(crate) fn inspect(registry: &Registry, args: &Inspect) -> ExitCode {
         Ok(talks) => talks,
         Err(why) => return failed(why),
     };
-    let named = Named {
-        codec: args.codec.as_deref(),
-        config: args.config.as_deref(),
-        listener: args.listener.as_deref(),
-    };
-    let speech = match Speech::read(registry, named) {
+    let speech = match Speech::read(registry, &args.named) {
         Ok(speech) => speech,
         Err(code) => return code,
     };

@@ -9,21 +9,11 @@ use std::{fs, process::ExitCode, thread};
 
 use heptad::Registry;
 
-use crate::{
-    FAILED, WRONG,
-    args::Replay,
-    failed,
-    speech::{Named, Speech},
-};
+use crate::{FAILED, WRONG, args::Replay, failed, speech::Speech};
 use report::{Call, Report};
 
 pub(crate) fn replay(registry: &Registry, args: &Replay) -> ExitCode {
-    let named = Named {
-        codec: args.codec.as_deref(),
-        config: args.config.as_deref(),
-        listener: args.listener.as_deref(),
-    };
-    let speech = match Speech::read(registry, named) {
+    let speech = match Speech::read(registry, &args.named) {
         Ok(speech) => speech,
         Err(code) => return code,
     };

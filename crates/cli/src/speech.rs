@@ -1,8 +1,12 @@
 //! What is spoken in captured bytes: the codec that was named, a description in a file, or whatever a
 //! listener of a configuration speaks. It reads files, and knows nothing of what is done with them.
 
-use std::{path::Path, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
+use clap::Args;
 use heptad::{InspectError, Model, Registry, config::Node, description, protocol_name, spoken};
 
 use crate::{FAILED, check, failed, style::Style};
@@ -16,24 +20,30 @@ pub(crate) enum Speech {
 
 /// What arguments say of it: a codec's name or the file of a description; or the file of a
 /// configuration, and the name of its listener.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Named<'a> {
-    pub(crate) codec: Option<&'a str>,
-    pub(crate) config: Option<&'a Path>,
-    pub(crate) listener: Option<&'a str>,
+#[derive(Args, Debug)]
+pub(crate) struct Named {
+    /// The protocol, with its default options; or the file of a description
+    #[arg(long, value_name = "NAME", required_unless_present = "config")]
+    codec: Option<String>,
+    /// Instead: a configuration, whose listener's codec and options are used
+    #[arg(short, long, value_name = "FILE", conflicts_with = "codec")]
+    config: Option<PathBuf>,
+    /// The listener; the first one unless told
+    #[arg(short, long, value_name = "NAME", requires = "config")]
+    listener: Option<String>,
 }
 
 impl Speech {
     /// Reads what is named. After an error that was said the exit code.
-    pub(crate) fn read(registry: &Registry, named: Named<'_>) -> Result<Self, ExitCode> {
-        let Some(file) = named.config else {
-            return Self::one(registry, named.codec.unwrap_or_default());
+    pub(crate) fn read(registry: &Registry, named: &Named) -> Result<Self, ExitCode> {
+        let Some(file) = &named.config else {
+            return Self::one(registry, named.codec.as_deref().unwrap_or_default());
         };
         let model = check::load(registry, file).map_err(|unusable| {
             unusable.show();
             ExitCode::from(FAILED)
         })?;
-        let wanted = |one: &str| named.listener.is_none_or(|name| name == one);
+        let wanted = |one: &str| named.listener.as_deref().is_none_or(|name| name == one);
         match model.listeners.iter().position(|one| wanted(&one.name)) {
             Some(found) => Ok(Self::Listener(model, found)),
             None => Err(failed("there is no such listener in the file")),
