@@ -204,9 +204,7 @@ impl Codec for Dubbo {
             },
             _ => {}
         }
-        out.keep(0..4);
-        out.put(&id.to_be_bytes());
-        out.keep(12..frame.len());
+        out.keep_but(4, &id.to_be_bytes());
         Ok(())
     }
 
