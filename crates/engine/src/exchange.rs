@@ -131,9 +131,46 @@ impl<T> Exchange<T> {
     }
 
     /// Leaves nothing of the request but what [`Exchange::renew`] sets, and short memory for the
-    /// next one.
+    /// next one; [`Exchange::new`] says what nothing is.
     pub(crate) fn rest(&mut self) {
-        let Self { scratch, edits, words, frame, kept, ready, .. } = self;
+        // Every field by its name, so that none is forgotten and tells one client of another;
+        // `renew` sets the first five.
+        let Self {
+            session: _,
+            meta: _,
+            tag: _,
+            chain: _,
+            started: _,
+            series,
+            method,
+            scratch,
+            filtered,
+            edits,
+            mirror,
+            copied,
+            direct,
+            digest,
+            reply_headers,
+            request_headers,
+            deadline,
+            phase,
+            pool,
+            chosen,
+            endpoint,
+            of,
+            place,
+            fan,
+            frame,
+            kept,
+            words,
+            redirects,
+            ahead,
+            ready,
+            slot,
+            sent,
+            tapped,
+            told,
+        } = self;
         scratch.clear();
         edits.clear();
         words.clear();
@@ -146,29 +183,29 @@ impl<T> Exchange<T> {
         if !ready.is_bare() {
             *ready = Chain::default();
         }
-        self.series = UNCOUNTED;
-        self.method = UNCOUNTED;
-        self.filtered = 0;
-        self.mirror = None;
-        self.copied = None;
-        self.direct = None;
-        self.digest = 0;
-        self.reply_headers = None;
-        self.request_headers = None;
-        self.deadline = Time::NEVER;
-        self.phase = Phase::Sent;
-        self.pool = None;
-        self.chosen = None;
-        self.endpoint = 0;
-        self.of = 1;
-        self.place = None;
-        self.fan = None;
-        self.redirects = 0;
-        self.ahead = (&[], 0);
-        self.slot = 0;
-        self.sent = false;
-        self.tapped = 0;
-        self.told = None;
+        *series = UNCOUNTED;
+        *method = UNCOUNTED;
+        *filtered = 0;
+        *mirror = None;
+        *copied = None;
+        *direct = None;
+        *digest = 0;
+        *reply_headers = None;
+        *request_headers = None;
+        *deadline = Time::NEVER;
+        *phase = Phase::Sent;
+        *pool = None;
+        *chosen = None;
+        *endpoint = 0;
+        *of = 1;
+        *place = None;
+        *fan = None;
+        *redirects = 0;
+        *ahead = (&[], 0);
+        *slot = 0;
+        *sent = false;
+        *tapped = 0;
+        *told = None;
     }
 }
 
