@@ -47,6 +47,14 @@ impl Attr {
         }
     }
 
+    /// Whether two requests of a listener that have the same service and method have the same of it.
+    pub const fn is_by_names(&self) -> bool {
+        matches!(
+            self,
+            Self::Service | Self::Method | Self::Protocol | Self::Listener | Self::DestinationPort
+        )
+    }
+
     /// Whether it can be known only once the request has its route.
     pub const fn is_routed(&self) -> bool {
         matches!(self, Self::Route | Self::Cluster)

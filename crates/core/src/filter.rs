@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, fmt::Debug, sync::Arc, time::Duration};
 
-use crate::{Attributes, Feed, HeaderEdit, Outcome, Reason, Time, Unknown, Want};
+use crate::{Attr, Attributes, Feed, HeaderEdit, Outcome, Reason, Time, Unknown, Want};
 
 /// A policy, built once from its options and shared by all workers.
 pub trait Filter: Debug + Send + Sync + 'static {
@@ -48,8 +48,8 @@ pub trait Filter: Debug + Send + Sync + 'static {
 /// A filter inside one worker: no locks, no I/O, no clock.
 ///
 /// `scratch` belongs to this filter and this request: eight bytes to remember something between
-/// the calls, zero at first. [`FilterWorker::done`] is called exactly once for each request for
-/// which `request` was called.
+/// the calls, zero at first. [`FilterWorker::done`] is called exactly once for each request of which
+/// something is remembered there: one whose scratch is still zero at the end ends without it.
 pub trait FilterWorker: Send {
     /// A request was decoded and routed and is not yet sent.
     fn request(&mut self, now: Time, request: &mut dyn Request, scratch: &mut u64) -> Verdict;
@@ -67,10 +67,54 @@ pub trait FilterWorker: Send {
         Verdict::Pass
     }
 
+    /// Of which other requests that have the service and method of the one that it has just passed
+    /// it would decide the same, and remember as little. Such requests may then pass it without
+    /// `request`; it is told of each with `repeated`. Unless told: of none.
+    fn repeats(&self) -> Repeats {
+        Repeats::No
+    }
+
+    /// A request passes because of what [`FilterWorker::repeats`] said.
+    fn repeated(&mut self) {}
+
     /// The request is over. Its bytes are gone: what a filter wants to tell of it must be
     /// remembered in `request`.
     fn done(&mut self, now: Time, end: &End<'_>, scratch: u64) {
         let _ = (now, end, scratch);
+    }
+}
+
+/// For which requests of the same service and method a filter's verdict holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Repeats {
+    /// For this one.
+    #[default]
+    No,
+    /// For those of the same connection.
+    OnConnection,
+    /// For all.
+    Always,
+}
+
+impl Repeats {
+    /// What holds where these attributes decide, and nothing else.
+    pub fn by<'a>(attrs: impl IntoIterator<Item = &'a Attr>) -> Self {
+        let of = |attr: &Attr| match attr {
+            attr if attr.is_by_names() => Self::Always,
+            Attr::SourceIp | Attr::SourcePort => Self::OnConnection,
+            _ => Self::No,
+        };
+        attrs.into_iter().map(of).fold(Self::Always, Self::and)
+    }
+
+    /// What holds where both hold.
+    pub fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::No, _) | (_, Self::No) => Self::No,
+            (Self::Always, Self::Always) => Self::Always,
+            _ => Self::OnConnection,
+        }
     }
 }
 

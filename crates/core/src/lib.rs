@@ -25,7 +25,7 @@ pub use chain::{Chain, Mark, Piece, SHARE_FROM};
 pub use codec::{Accepted, Asked, Codec, Greet, Prelude, Question, Redirect, Sniff};
 pub use fault::Fault;
 pub use feed::{Feed, FeedWriter, Render, Wall};
-pub use filter::{Ask, End, Filter, FilterWorker, Refusal, Request, Verdict};
+pub use filter::{Ask, End, Filter, FilterWorker, Refusal, Repeats, Request, Verdict};
 pub use meta::{Bind, FanOut, Kind, Lane, Meta, Span, Step};
 pub use options::{NoOptions, Options, OptionsError};
 pub use outcome::{Answer, Outcome, Reason};

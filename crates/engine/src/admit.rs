@@ -3,8 +3,8 @@
 
 use bytes::Bytes;
 use heptad_core::{
-    Accepted, Answer, Attr, Attributes, Codec, FilterWorker, Kind, Lane, Meta, Outcome, Question,
-    Reason, Refusal, Request, Time, Value, Verdict,
+    Accepted, Answer, Attr, Attributes, Codec, FilterWorker, Kind, Lane, Meta, Outcome, Reason,
+    Refusal, Request, Time, Value, Verdict,
 };
 
 use crate::{
@@ -12,6 +12,7 @@ use crate::{
     aim::Whole,
     arena::Key,
     exchange::{Exchange, Phase, is_control, text},
+    known::Learned,
     plan::End,
     timers::Due,
     view::{Names, View},
@@ -214,14 +215,21 @@ impl<C: Codec> Engine<C> {
         if let Some(chain) = self.chains.get_mut(x.chain as usize)
             && !chain.workers.is_empty()
         {
-            x.scratch.clear();
-            x.scratch.resize(chain.workers.len(), 0);
-            verdict = ask(&mut chain.workers, &mut x.scratch, &mut x.filtered, now, &mut view);
+            fit(&mut x.scratch, chain.workers.len());
+            let mut none = Learned::default();
+            verdict = ask(
+                &mut chain.workers,
+                &mut x.scratch,
+                &mut x.filtered,
+                now,
+                &mut view,
+                0,
+                &mut none,
+            );
         }
         let at = x.filtered.wrapping_sub(1);
         self.stats.unknown_attributes += unknown;
-        if self.obey(now, key, at, verdict, frame) && !self.forward_express(now, key, frame, shared)
-        {
+        if self.obey(now, key, at, verdict, frame) {
             self.proceed(now, key, frame, shared);
         }
         key
@@ -259,10 +267,7 @@ impl<C: Codec> Engine<C> {
         };
         self.scratch.clear();
         let words = self.codec.keep(&s.conn, &x.meta, frame, &mut self.scratch);
-        if !words.is_empty() {
-            let most = words.len().min(Question::<C::Tag>::KEPT);
-            x.words.extend_from_slice(words.get(..most).unwrap_or_default());
-        }
+        x.keep_words(words);
     }
 
     pub(crate) fn count_in(&mut self, key: Key) {
@@ -281,8 +286,7 @@ impl<C: Codec> Engine<C> {
         let workers = self.chains.get_mut(x.chain as usize).map(|chain| &mut *chain.workers);
         let workers = workers.unwrap_or_default();
         if from == 0 {
-            x.scratch.clear();
-            x.scratch.resize(workers.len(), 0);
+            fit(&mut x.scratch, workers.len());
         }
         if from >= workers.len() {
             return true;
@@ -307,13 +311,21 @@ impl<C: Codec> Engine<C> {
             edits: &mut x.edits,
         };
         x.filtered = from;
-        let verdict = ask(workers, &mut x.scratch, &mut x.filtered, now, &mut view);
+        let mut none = Learned::default();
+        let verdict = ask(workers, &mut x.scratch, &mut x.filtered, now, &mut view, 0, &mut none);
         let at = x.filtered.wrapping_sub(1);
         self.obey(now, key, at, verdict, frame)
     }
 
     /// Does what a filter decided; whether the next one is asked.
-    fn obey(&mut self, now: Time, key: Key, at: usize, verdict: Verdict, frame: &[u8]) -> bool {
+    pub(crate) fn obey(
+        &mut self,
+        now: Time,
+        key: Key,
+        at: usize,
+        verdict: Verdict,
+        frame: &[u8],
+    ) -> bool {
         match verdict {
             Verdict::Pass => return true,
             Verdict::Refuse(Refusal { outcome, text, .. }) => {
@@ -482,22 +494,48 @@ impl<C: Codec> Engine<C> {
 }
 
 /// Asks filters from number `filtered` on, which counts those that were asked, until one does not
-/// pass the request. Passing is by far the most frequent, and needs nothing of the engine.
-fn ask(
+/// pass the request. Passing is by far the most frequent, and needs nothing of the engine. A bit of
+/// `passes` says of each filter that it need not be asked.
+#[inline]
+pub(crate) fn ask(
     workers: &mut [Box<dyn FilterWorker>],
     scratch: &mut [u64],
     filtered: &mut usize,
     now: Time,
     view: &mut dyn Request,
+    passes: u64,
+    learned: &mut Learned,
 ) -> Verdict {
     let workers = workers.get_mut(*filtered..).unwrap_or_default();
     let scratch = scratch.get_mut(*filtered..).unwrap_or_default();
+    let mut bit = 1_u64.checked_shl(u32::try_from(*filtered).unwrap_or(u32::MAX)).unwrap_or(0);
     for (worker, scratch) in workers.iter_mut().zip(scratch) {
         *filtered += 1;
+        *scratch = 0;
+        let this = bit;
+        bit <<= 1;
+        if passes & this != 0 {
+            worker.repeated();
+            continue;
+        }
         match worker.request(now, view, scratch) {
+            // What it remembers of one request cannot be left out for another.
+            Verdict::Pass if learned.wanted && *scratch == 0 => {
+                learned.note(this, worker.repeats());
+            }
             Verdict::Pass => {}
             verdict => return verdict,
         }
     }
     Verdict::Pass
+}
+
+/// Makes room for what so many filters remember of a request. What is there is another request's
+/// until a filter is asked.
+#[inline]
+pub(crate) fn fit(memory: &mut Vec<u64>, filters: usize) {
+    if memory.len() != filters {
+        memory.clear();
+        memory.resize(filters, 0);
+    }
 }

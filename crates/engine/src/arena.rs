@@ -65,11 +65,13 @@ impl<T> Arena<T> {
         Key { index, generation: 0 }
     }
 
+    #[inline]
     pub(crate) fn get(&self, key: Key) -> Option<&T> {
         let slot = self.slots.get(key.index())?;
         if slot.generation == key.generation { slot.value.as_ref() } else { None }
     }
 
+    #[inline]
     pub(crate) fn get_mut(&mut self, key: Key) -> Option<&mut T> {
         let slot = self.slots.get_mut(key.index())?;
         if slot.generation == key.generation { slot.value.as_mut() } else { None }
@@ -90,6 +92,7 @@ impl<T> Arena<T> {
 
     /// As [`Arena::remove`], where nobody wants the value: it stays at its place, at rest after
     /// `rest`, until [`Arena::reuse`] or [`Arena::insert`] takes the place.
+    #[inline]
     pub(crate) fn retire(&mut self, key: Key, rest: impl FnOnce(&mut T)) {
         if let Some(slot) = self.slots.get_mut(key.index())
             && slot.generation == key.generation
@@ -105,6 +108,7 @@ impl<T> Arena<T> {
 
     /// The value that was retired last, live again under a new key; what it owns needs no new
     /// memory, and it is not moved.
+    #[inline]
     pub(crate) fn reuse(&mut self) -> Option<(Key, &mut T)> {
         let index = *self.free.last()?;
         let slot = self.slots.get_mut(index as usize)?;

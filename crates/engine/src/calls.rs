@@ -44,6 +44,8 @@ pub(crate) struct Ids<T> {
     /// First freed, first reused: the longest possible time between two uses.
     free: VecDeque<u32>,
     low_bits: u32,
+    /// The low bits, and as many of a generation as there is room for.
+    low: u64,
     generations: u64,
     max: usize,
     used: usize,
@@ -66,7 +68,8 @@ impl<T: Copy> Calls<T> {
                     slots: Vec::new(),
                     free: VecDeque::new(),
                     low_bits,
-                    generations: 1 << spare,
+                    low: shl(1, low_bits).wrapping_sub(1),
+                    generations: (1 << spare) - 1,
                     max: max as usize,
                     used: 0,
                 })
@@ -95,6 +98,7 @@ impl<T: Copy> Calls<T> {
 
     /// Adds an attempt and gives its id on the wire (0 in order). In order, preludes and the frame
     /// they precede may pass the maximum; with ids, `None` if none is free.
+    #[inline]
     pub(crate) fn push(&mut self, attempt: Attempt<T>) -> Option<u64> {
         match self {
             Self::InOrder(ring, _) => {
@@ -112,7 +116,7 @@ impl<T: Copy> Calls<T> {
                 let (generation, place) = ids.slots.get_mut(slot as usize)?;
                 *place = Some(attempt);
                 ids.used += 1;
-                let generation = u64::from(*generation) % ids.generations;
+                let generation = u64::from(*generation) & ids.generations;
                 Some(u64::from(slot + 1) | shl(generation, ids.low_bits))
             }
         }
@@ -130,11 +134,9 @@ impl<T: Copy> Calls<T> {
 
     fn slot(&self, id: u64) -> Option<usize> {
         let Self::ById(ids) = self else { return None };
-        let low = id & (shl(1, ids.low_bits).wrapping_sub(1));
-        let slot = usize::try_from(low.checked_sub(1)?).ok()?;
+        let slot = ids.slot(id)?;
         let (generation, _) = ids.slots.get(slot)?;
-        let expected = u64::from(*generation) % ids.generations;
-        (expected == id.checked_shr(ids.low_bits).unwrap_or(0)).then_some(slot)
+        ids.is_of(id, *generation).then_some(slot)
     }
 
     /// The attempt that a reply with this id is for.
@@ -146,15 +148,19 @@ impl<T: Copy> Calls<T> {
     }
 
     /// Ends the attempt that a reply with this id is for.
+    #[inline]
     pub(crate) fn take(&mut self, id: u64) -> Option<Attempt<T>> {
-        let slot = self.slot(id);
         match self {
             Self::InOrder(ring, _) => ring.pop_front(),
             Self::ById(ids) => {
-                let slot = slot?;
-                let (generation, place) = ids.slots.get_mut(slot)?;
+                let slot = ids.slot(id)?;
+                let generation = ids.slots.get(slot)?.0;
+                if !ids.is_of(id, generation) {
+                    return None;
+                }
+                let (next, place) = ids.slots.get_mut(slot)?;
                 let attempt = place.take()?;
-                *generation = generation.wrapping_add(1);
+                *next = generation.wrapping_add(1);
                 ids.used -= 1;
                 ids.free.push_back(u32::try_from(slot).ok()?);
                 Some(attempt)
@@ -204,6 +210,20 @@ impl<T: Copy> Calls<T> {
             Self::ById(ids) => (None, Some(&ids.slots)),
         };
         ring.into_iter().flatten().chain(slots.into_iter().flatten().filter_map(|s| s.1.as_ref()))
+    }
+}
+
+impl<T> Ids<T> {
+    /// The slot that an id names.
+    #[inline]
+    fn slot(&self, id: u64) -> Option<usize> {
+        usize::try_from((id & self.low).checked_sub(1)?).ok()
+    }
+
+    /// Whether an id was given out in this generation of its slot.
+    #[inline]
+    fn is_of(&self, id: u64, generation: u32) -> bool {
+        u64::from(generation) & self.generations == id.checked_shr(self.low_bits).unwrap_or(0)
     }
 }
 

@@ -88,7 +88,7 @@ impl<C: Codec> Engine<C> {
                 let first = s.open.front().and_then(|k| self.phase(*k));
                 assert_ne!(first, Some(Phase::Settled), "a reply whose turn it is was handed out");
                 let mut seen: HashMap<(usize, usize), LinkId> = HashMap::new();
-                for via in &s.via {
+                for via in s.via() {
                     let other = seen.insert((via.pool, via.endpoint), via.link);
                     assert!(
                         other.is_none_or(|o| o == via.link),

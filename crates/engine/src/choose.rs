@@ -117,7 +117,7 @@ impl<C: Codec> Engine<C> {
     }
 
     fn slot_number(&self, pool: usize, id: SessionId) -> usize {
-        id.0.index() % self.links_of(pool).slots()
+        self.links_of(pool).slot_of(id.0.index())
     }
 
     /// The live link in the session's slot. A session always uses the same slot, so that its
@@ -142,7 +142,7 @@ impl<C: Codec> Engine<C> {
         id: SessionId,
     ) -> Result<LinkId, NoLink> {
         let links = self.links_of(pool);
-        let slot = id.0.index() % links.slots();
+        let slot = links.slot_of(id.0.index());
         let e = self.pools.get(pool).and_then(|p| p.endpoints.get(endpoint));
         if let Some(link) = e.and_then(|e| e.slot(flavour, slot)) {
             let most = links.max_buffered;

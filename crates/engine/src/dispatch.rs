@@ -129,7 +129,7 @@ impl<C: Codec> Engine<C> {
                 let flavour = self.codec.flavour(&s.conn, &x.meta);
                 match self.shared_slot(pool, endpoint, flavour, id) {
                     Some(link) => s.elsewhere(pool, endpoint, link),
-                    None => s.via.iter().any(|v| (v.pool, v.endpoint) == (pool, endpoint)),
+                    None => s.via().any(|v| (v.pool, v.endpoint) == (pool, endpoint)),
                 }
             }
         }

@@ -16,6 +16,7 @@ use crate::{
     arena::{Arena, Key},
     copies::Copied,
     exchange::{Exchange, Fan, Phase},
+    known::{Known, Way},
     leftovers::Leftovers,
     link::{Link, LinkState},
     pool::Pool,
@@ -39,6 +40,9 @@ pub struct Engine<C: Codec> {
     pub(crate) series_of: HashMap<(usize, Option<usize>), u32, FixedState>,
     /// What `series_of` said last for each route.
     pub(crate) series_at: Vec<(Option<usize>, u32)>,
+    /// For each route where it leads, if it is a plain one; and what is known of methods.
+    pub(crate) ways: Vec<Option<Way>>,
+    pub(crate) known: Known,
     pub(crate) sessions: Arena<Session<C>>,
     pub(crate) links: Arena<Link<C>>,
     pub(crate) exchanges: Arena<Exchange<C::Tag>>,
@@ -94,6 +98,8 @@ impl<C: Codec> Engine<C> {
             empty,
             series_of: HashMap::default(),
             series_at: Vec::new(),
+            ways: Vec::new(),
+            known: Known::default(),
             sessions: Arena::default(),
             links: Arena::default(),
             exchanges: Arena::default(),
@@ -152,6 +158,8 @@ impl<C: Codec> Engine<C> {
         self.series_of.clear();
         self.series_at.clear();
         self.series_at.resize(plan.routes.len(), (None, UNCOUNTED));
+        self.ways = plan.routes.iter().map(|route| Way::of(route, &self.pool_of)).collect();
+        self.known.begin(&plan.table);
         self.plan = plan;
     }
 
@@ -303,7 +311,9 @@ impl<C: Codec> Machine for Engine<C> {
                 Due::Wait(key) => self.resume_filter(now, key.to_bits(), &[]),
                 Due::Link(id) => self.look_at_link(now, at, id),
                 Due::Session(id) => self.look_at_session(now, id),
-                Due::Endpoint(pool, endpoint) => self.kicks.push_back((pool, endpoint)),
+                Due::Endpoint(pool, endpoint) => {
+                    self.kicks.push_back((pool as usize, endpoint as usize));
+                }
             }
             self.work(now);
         }

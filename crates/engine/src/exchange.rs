@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use heptad_core::{Chain, HeaderEdit, Kind, Meta, Outcome, Reason, Time};
+use heptad_core::{Chain, HeaderEdit, Kind, Meta, Outcome, Question, Reason, Time};
 
 use crate::{
     Mirror,
@@ -117,12 +117,22 @@ impl<T> Exchange<T> {
     }
 
     /// Makes one at rest what [`Exchange::new`] makes.
+    #[inline]
     pub(crate) fn renew(&mut self, session: SessionId, meta: Meta, tag: T, chain: u32, now: Time) {
         self.session = session;
         self.meta = meta;
         self.tag = tag;
         self.chain = chain;
         self.started = now;
+    }
+
+    /// Keeps what an answer would have to repeat of the request.
+    #[inline]
+    pub(crate) fn keep_words(&mut self, words: &[u8]) {
+        if !words.is_empty() {
+            let most = words.len().min(Question::<T>::KEPT);
+            self.words.extend_from_slice(words.get(..most).unwrap_or_default());
+        }
     }
 
     /// Whether it is over; its reply may wait for its turn.
@@ -132,18 +142,19 @@ impl<T> Exchange<T> {
 
     /// Leaves nothing of the request but what [`Exchange::renew`] sets, and short memory for the
     /// next one; [`Exchange::new`] says what nothing is.
+    #[inline]
     pub(crate) fn rest(&mut self) {
         // Every field by its name, so that none is forgotten and tells one client of another;
-        // `renew` sets the first five.
+        // `renew` sets the first five, and whoever asks a filter its memory.
         let Self {
             session: _,
             meta: _,
             tag: _,
             chain: _,
             started: _,
+            scratch: _,
             series,
             method,
-            scratch,
             filtered,
             edits,
             mirror,
@@ -171,7 +182,6 @@ impl<T> Exchange<T> {
             tapped,
             told,
         } = self;
-        scratch.clear();
         edits.clear();
         words.clear();
         if words.capacity() > KEEP {

@@ -1,71 +1,214 @@
-//! The usual case in one go: a request over a shared link that is there, and its good reply. What
-//! is not usual is left alone and takes the long way, which comes to the same result; nothing has
-//! changed until it is clear that nothing stands in the way.
+//! The usual case in one go: a request that goes plainly to one endpoint over a shared link, and its
+//! good reply. What is not usual is left alone and takes the long way, which comes to the same
+//! result; nothing has changed until it is clear that nothing stands in the way.
+
+use std::collections::VecDeque;
 
 use bytes::Bytes;
 use heptad_core::{
-    Accepted, Bind, Codec, FanOut, Kind, Meta, Outcome, Reason, Rewrite, Splice, Time,
+    Accepted, Bind, Codec, FanOut, Found, Kind, Meta, Outcome, Reason, Rewrite, Splice, Time,
+    Verdict,
 };
 
 use crate::{
-    ConnId, Engine, Event, LinkId,
-    arena::Key,
+    ConnId, Engine, Event, LinkId, SessionId,
+    admit::{UNCOUNTED, ask, fit},
+    arena::{Arena, Key},
     calls::{Attempt, Role},
     exchange::{Exchange, Phase},
-    leftovers::LARGE,
-    link::Usage,
+    known::{Habit, Learned},
+    leftovers::{LARGE, Leftovers},
+    link::{Link, Usage},
+    pool::Pool,
+    session::Session,
+    timers::Due,
+    view::{Names, View},
 };
 
 /// By how much a frame may well grow when it is rewritten.
 const HEAD: usize = 64;
 
+/// What a frame is written with, and to.
+struct Pen<'a, C: Codec> {
+    codec: &'a C,
+    links: &'a mut Arena<Link<C>>,
+    leftovers: &'a mut Leftovers,
+    events: &'a mut VecDeque<Event>,
+    ordered: bool,
+    by_id: bool,
+}
+
 impl<C: Codec> Engine<C> {
-    /// Sends a request that its filters have passed, if it goes to one endpoint and over a shared
-    /// link; false, with nothing changed, if it is not plainly that.
-    pub(crate) fn forward_express(
+    /// Takes a request from its names to its link; false, with nothing changed, if it is not plainly
+    /// that. What turns up on the way (a refusal, no link) is dealt with as anywhere.
+    pub(crate) fn request_express(
         &mut self,
         now: Time,
-        key: Key,
+        id: SessionId,
+        meta: &Meta,
+        tag: C::Tag,
         frame: &[u8],
         shared: Option<&Bytes>,
     ) -> bool {
-        let Self { exchanges, sessions, pools, codec, scratch, .. } = self;
-        let Some(x) = exchanges.get_mut(key) else {
-            return false;
-        };
-        let Some((pool, p)) = x.pool.and_then(|at| Some((at, pools.get_mut(at)?))) else {
-            return false;
-        };
-        let Some(s) = sessions.get_mut(x.session.0) else {
-            return false;
-        };
-        let Meta { kind, bind, fan_out, .. } = x.meta;
-        let usual = kind == Kind::Request && bind == Bind::Shared && x.direct.is_none();
-        let one = x.of == 1 || fan_out == FanOut::One;
-        let alone = x.mirror.is_none() && x.request_headers.is_none() && s.held.is_empty();
-        if !(usual && one && alone) || p.endpoints.is_empty() {
+        let usual = meta.kind == Kind::Request && meta.bind == Bind::Shared;
+        let one = meta.fan_out == FanOut::One && !meta.quiet && meta.wait_ms == 0;
+        if !(usual && one) || self.is_tapped() {
             return false;
         }
-        match codec.accepted(&mut s.conn, &x.meta, x.tag, frame) {
-            Accepted::Forward => {}
-            accepted => {
-                self.answer_locally(now, key, accepted);
-                return true;
+        let (ordered, by_id) = (self.traits.ordered, !self.in_order());
+        let Self { codec, plan, sessions, exchanges, pools, links, chains, .. } = self;
+        let Self { ways, known, stats, timers, events, words, scratch, leftovers, .. } = self;
+        let Some(s) = sessions.get_mut(id.0) else {
+            return false;
+        };
+        if !s.held.is_empty() {
+            return false;
+        }
+        let names = Names::read(codec, &s.conn, meta, frame, words);
+        let certain = certain(names.service, names.method);
+        let met = certain.and_then(|(service, method)| stats.near(service, method));
+        let habit = met.map_or(Habit::default(), |method| known.of(method, &s.here));
+        let mut unknown = 0;
+        let found = habit.route.or_else(|| {
+            let mut view = View {
+                codec,
+                id,
+                session: s,
+                plan,
+                meta,
+                tag,
+                frame,
+                names,
+                place: None,
+                scratch,
+                unknown: &mut unknown,
+                edits: &mut Vec::new(),
+            };
+            plan.table.find(&mut self.find, &mut view)
+        });
+        let Some((number, way)) = found.and_then(|at| Some((at, ways.get_mut(at)?.as_mut()?)))
+        else {
+            return false;
+        };
+        let Some(p) = pools.get_mut(way.pool) else {
+            return false;
+        };
+        if p.endpoints.is_empty() {
+            return false;
+        }
+        if way.series == UNCOUNTED {
+            let Some(route) = plan.routes.get(number) else {
+                return false;
+            };
+            way.series = stats.series(&route.name, &p.cluster.name);
+        }
+
+        let chain_at = chains.len().saturating_sub(1);
+        let chain_number = u32::try_from(chain_at).unwrap_or(0);
+        let key = match exchanges.reuse() {
+            Some((key, x)) => {
+                x.renew(id, *meta, tag, chain_number, now);
+                key
             }
-        }
-        let endpoint = match x.chosen {
-            _ if x.of == 1 => Some(0),
-            Some(at) => Some(at),
+            None => exchanges.insert(Exchange::new(id, *meta, tag, chain_number, now)),
+        };
+        let (Some(x), Some(chain)) = (exchanges.get_mut(key), chains.get_mut(chain_at)) else {
+            return false;
+        };
+        x.slot = s.open.len();
+        s.open.push_back(key);
+        chain.live += 1;
+        x.series = way.series;
+        x.method = match met {
+            Some(method) => method,
             None => {
-                scratch.clear();
-                let key = codec.key(&s.conn, &x.meta, frame, scratch).ok().flatten();
-                p.pick(now, key)
+                let service = names.service.ok().flatten().unwrap_or_default();
+                stats.method(service, names.method.ok().flatten().unwrap_or_default())
             }
         };
-        match endpoint {
-            Some(at) => self.dispatch_one(now, key, pool, at, frame, shared),
-            None => self.settle_end(now, key, (Outcome::NoEndpoint, Reason::None)),
+        x.pool = Some(way.pool);
+        x.of = p.endpoints.len();
+        if let Some(edits) = &way.request_headers {
+            x.request_headers = Some(edits.clone());
         }
+        if let Some(edits) = &way.reply_headers {
+            x.reply_headers = Some(edits.clone());
+        }
+        if let Some(timeout) = way.timeout {
+            x.deadline = timers.after(now, timeout, Due::Exchange(key));
+        }
+        let words = codec.keep(&s.conn, meta, frame, scratch);
+        x.keep_words(words);
+        stats.unknown_attributes += unknown;
+        let Some(series) = stats.series.get_mut(x.series as usize) else {
+            return false;
+        };
+        series.in_flight += 1;
+
+        let mut verdict = Verdict::Pass;
+        if !chain.workers.is_empty() {
+            let (mut unknown, place) = (0, Some((&*series.route, &*series.cluster)));
+            let mut view = View {
+                codec,
+                id,
+                session: s,
+                plan,
+                meta,
+                tag,
+                frame,
+                names,
+                place,
+                scratch,
+                unknown: &mut unknown,
+                edits: &mut x.edits,
+            };
+            fit(&mut x.scratch, chain.workers.len());
+            let (workers, memory) = (&mut chain.workers, &mut x.scratch);
+            let mut learned = Learned { wanted: !habit.here, ..Learned::default() };
+            let filtered = &mut x.filtered;
+            verdict = ask(workers, memory, filtered, now, &mut view, habit.passes, &mut learned);
+            if learned.wanted
+                && matches!(verdict, Verdict::Pass)
+                && let Some(method) = met
+            {
+                known.learn(method, number, learned, &mut s.here);
+            }
+            stats.unknown_attributes += unknown;
+        } else if let Some(method) = met
+            && !habit.met
+        {
+            known.learn(method, number, Learned::default(), &mut s.here);
+        }
+        if !matches!(verdict, Verdict::Pass) {
+            let at = x.filtered.wrapping_sub(1);
+            self.obey(now, key, at, verdict, frame);
+            self.stall_behind(id, key);
+            return true;
+        }
+
+        let accepted = codec.accepted(&mut s.conn, meta, tag, frame);
+        if matches!(accepted, Accepted::Local | Accepted::LocalClose) {
+            self.answer_locally(now, key, accepted);
+            return true;
+        }
+        let (pool, endpoint) = match x.of {
+            1 => (way.pool, Some(0)),
+            _ => {
+                scratch.clear();
+                let by = codec.key(&s.conn, meta, frame, scratch).ok().flatten();
+                (way.pool, p.pick(now, by))
+            }
+        };
+        let Some(endpoint) = endpoint else {
+            self.settle_end(now, key, (Outcome::NoEndpoint, Reason::None));
+            return true;
+        };
+        let mut pen = Pen { codec, links, leftovers, events, ordered, by_id };
+        if pen.send(key, x, s, p, (pool, endpoint), frame, shared) {
+            return true;
+        }
+        self.dispatch_one(now, key, pool, endpoint, frame, shared);
+        self.stall_behind(id, key);
         true
     }
 
@@ -83,63 +226,11 @@ impl<C: Codec> Engine<C> {
         let (Some(x), Some(p)) = (exchanges.get_mut(key), pools.get_mut(pool)) else {
             return false;
         };
-        let id = x.session;
-        let Some(s) = sessions.get_mut(id.0) else {
+        let Some(s) = sessions.get_mut(x.session.0) else {
             return false;
         };
-        let Meta { kind, bind, fan_out, .. } = x.meta;
-        let several = x.of > 1 && matches!(fan_out, FanOut::All | FanOut::Index);
-        let usual = kind == Kind::Request && bind == Bind::Shared && p.share && !p.redirects;
-        if !usual || several || x.redirects > 0 || x.fan.is_some() || !s.held.is_empty() {
-            return false;
-        }
-        let policy = p.cluster.links;
-        let Some(e) = p.endpoints.get_mut(endpoint).filter(|e| e.waiting.is_empty()) else {
-            return false;
-        };
-        let flavour = codec.flavour(&s.conn, &x.meta);
-        let Some(link) = e.slot(flavour, id.0.index() % policy.slots()) else {
-            return false;
-        };
-        let Some(l) = links.get_mut(link.0).filter(|l| l.has_room(policy.max_buffered)) else {
-            return false;
-        };
-        // Invariant 7.
-        if ordered && s.elsewhere(pool, endpoint, link) {
-            return false;
-        }
-        let role = Role::Part { session: id, exchange: key, part: 0 };
-        let Some(wire) = l.calls.push(Attempt { tag: x.tag, role, orphaned: None }) else {
-            return false;
-        };
-        let headers = match &x.request_headers {
-            _ if !x.edits.is_empty() => &x.edits,
-            Some(headers) => &headers[..],
-            None => &[],
-        };
-        leftovers.furnish(&mut l.out, LARGE);
-        let mark = l.out.mark();
-        let mut splice = Splice::new(frame, shared, &mut l.out);
-        let edit = Rewrite::new(by_id.then_some(wire), headers);
-        if codec.rewrite(&s.conn, &l.conn, &x.meta, x.tag, &edit, &mut splice).is_err() {
-            l.out.rollback(mark);
-            l.calls.undo(wire);
-            return false;
-        }
-        if ordered {
-            s.sent_via(pool, endpoint, link);
-        } else {
-            s.attempts += 1;
-        }
-        x.phase = Phase::Sent;
-        x.endpoint = endpoint;
-        x.sent = true;
-        x.place = Some((link, wire));
-        e.in_flight += 1;
-        if let Some(conn) = l.note_dirty(link) {
-            events.push_back(Event::Write(conn));
-        }
-        true
+        let mut pen = Pen { codec, links, leftovers, events, ordered, by_id };
+        pen.send(key, x, s, p, (pool, endpoint), frame, shared)
     }
 
     /// Settles an exchange with the reply to its only attempt; false if that is not all there is
@@ -170,7 +261,7 @@ impl<C: Codec> Engine<C> {
             return false;
         };
         let Meta { kind, bind, fan_out, quiet, .. } = x.meta;
-        let asked = kind == Kind::Request && bind == Bind::Shared && !quiet;
+        let asked = kind == Kind::Request && bind == Bind::Shared && !quiet && x.sent;
         let one = x.fan.is_none() && (x.of <= 1 || fan_out != FanOut::Index);
         let alone =
             x.kept.is_empty() && x.copied.is_none() && x.tapped == 0 && x.reply_headers.is_none();
@@ -180,6 +271,7 @@ impl<C: Codec> Engine<C> {
             return false;
         }
         let front = !ordered || s.open.front() == Some(&key);
+        let slot = x.slot;
         let out = if front { &mut s.out } else { &mut x.ready };
         leftovers.furnish(out, frame.len() + HEAD);
         let (mark, before) = (out.mark(), out.len());
@@ -207,26 +299,31 @@ impl<C: Codec> Engine<C> {
         }
         x.place = None;
         x.phase = Phase::Settled;
-        let end = (Outcome::Ok, Reason::None);
-        stats.ended(x.series, x.method, end, 0, x.sent.then(|| now - x.started));
-        if let Some(series) = stats.series.get_mut(x.series as usize) {
-            series.in_flight = series.in_flight.saturating_sub(1);
+        let took = now.as_nanos().saturating_sub(x.started.as_nanos());
+        stats.succeeded(x.series, x.method, took);
+        if x.scratch.iter().take(x.filtered).any(|memory| *memory != 0) {
+            self.filters_done(now, key, (Outcome::Ok, Reason::None), 0, wrote);
+        } else if let Some(chain) = self.chains.get_mut(x.chain as usize) {
+            chain.live = chain.live.saturating_sub(1);
         }
-        self.filters_done(now, key, end, 0, wrote);
-        if !ordered {
-            self.retire_unordered(id, key);
-        } else if front {
+        if front {
             self.forget(key);
         }
-        if ordered
-            && front
-            && let Some(s) = self.sessions.get_mut(id.0)
-        {
-            s.open.pop_front();
-            // What is behind it may have its reply.
-            let next = s.open.front().copied().and_then(|key| self.exchanges.get(key));
-            if next.is_some_and(Exchange::is_settled) {
-                self.flush_order(id);
+        if let Some(s) = self.sessions.get_mut(id.0) {
+            if !ordered {
+                if s.open.get(slot) == Some(&key) {
+                    s.open.swap_remove_back(slot);
+                }
+                if let Some(moved) = s.open.get(slot).and_then(|k| self.exchanges.get_mut(*k)) {
+                    moved.slot = slot;
+                }
+            } else if front {
+                s.open.pop_front();
+                // What is behind it may have its reply.
+                let next = s.open.front().copied().and_then(|key| self.exchanges.get(key));
+                if next.is_some_and(Exchange::is_settled) {
+                    self.flush_order(id);
+                }
             }
         }
         if let Some(s) = self.sessions.get_mut(id.0) {
@@ -243,5 +340,93 @@ impl<C: Codec> Engine<C> {
             self.kicks.push_back(at);
         }
         true
+    }
+}
+
+impl<C: Codec> Pen<'_, C> {
+    /// Writes a request to the shared link of its session; false if that is not all there is to do.
+    #[inline(always)]
+    #[allow(clippy::too_many_arguments, reason = "one request and all that it meets")]
+    fn send(
+        &mut self,
+        key: Key,
+        x: &mut Exchange<C::Tag>,
+        s: &mut Session<C>,
+        p: &mut Pool,
+        (pool, endpoint): (usize, usize),
+        frame: &[u8],
+        shared: Option<&Bytes>,
+    ) -> bool {
+        let Self { codec, links, leftovers, events, ordered, by_id } = self;
+        let id = x.session;
+        let Meta { kind, bind, fan_out, .. } = x.meta;
+        let several = x.of > 1 && matches!(fan_out, FanOut::All | FanOut::Index);
+        let usual = kind == Kind::Request && bind == Bind::Shared && p.share && !p.redirects;
+        if !usual || several || x.redirects > 0 || x.fan.is_some() || !s.held.is_empty() {
+            return false;
+        }
+        let policy = &p.cluster.links;
+        let Some(e) = p.endpoints.get_mut(endpoint) else {
+            return false;
+        };
+        if !e.waiting.is_empty() {
+            return false;
+        }
+        let flavour = codec.flavour(&s.conn, &x.meta);
+        let Some(link) = e.slot(flavour, policy.slot_of(id.0.index())) else {
+            return false;
+        };
+        let Some(l) = links.get_mut(link.0) else {
+            return false;
+        };
+        if !l.has_room(policy.max_buffered) {
+            return false;
+        }
+        // Invariant 7.
+        if *ordered && s.elsewhere(pool, endpoint, link) {
+            return false;
+        }
+        let role = Role::Part { session: id, exchange: key, part: 0 };
+        let Some(wire) = l.calls.push(Attempt { tag: x.tag, role, orphaned: None }) else {
+            return false;
+        };
+        let headers = match &x.request_headers {
+            _ if !x.edits.is_empty() => &x.edits,
+            Some(headers) => &headers[..],
+            None => &[],
+        };
+        leftovers.furnish(&mut l.out, LARGE);
+        let mark = l.out.mark();
+        let mut splice = Splice::new(frame, shared, &mut l.out);
+        let edit = Rewrite::new(by_id.then_some(wire), headers);
+        if codec.rewrite(&s.conn, &l.conn, &x.meta, x.tag, &edit, &mut splice).is_err() {
+            l.out.rollback(mark);
+            l.calls.undo(wire);
+            return false;
+        }
+        if *ordered {
+            s.sent_via(pool, endpoint, link);
+        } else {
+            s.attempts += 1;
+        }
+        x.phase = Phase::Sent;
+        x.endpoint = endpoint;
+        x.sent = true;
+        x.place = Some((link, wire));
+        e.in_flight += 1;
+        if let Some(conn) = l.note_dirty(link) {
+            events.push_back(Event::Write(conn));
+        }
+        true
+    }
+}
+
+/// The service and method of a request, if there is no doubt about either: what can be read, and is
+/// not empty where there is something.
+fn certain<'a>(service: Found<'a>, method: Found<'a>) -> Option<(&'a [u8], &'a [u8])> {
+    let method = method.ok()?.filter(|method| !method.is_empty())?;
+    match service.ok()? {
+        None => Some((&[], method)),
+        Some(service) => (!service.is_empty()).then_some((service, method)),
     }
 }

@@ -7,6 +7,7 @@ use heptad_core::{Answer, Bind, Codec, Fault, Kind, Lane, Meta, Outcome, Reason,
 
 use crate::{
     ConnId, Engine, Event, SessionId,
+    arena::Key,
     exchange::{Phase, is_control},
     plan::End,
     session::{Session, Stall},
@@ -175,13 +176,13 @@ impl<C: Codec> Engine<C> {
             Stall::None => true,
             Stall::Barrier(key) => self.exchanges.get(key).is_none(),
             Stall::Waiting(key) => !self.is_parked(key),
-            Stall::Room => self.has_room(s),
+            Stall::Room => s.has_room(self.limits()),
         }
     }
 
     /// Whether what comes behind an exchange must wait until it is on its way. The frames of a
     /// stream find their link only when its opening was written.
-    fn is_parked(&self, key: crate::arena::Key) -> bool {
+    fn is_parked(&self, key: Key) -> bool {
         self.exchanges.get(key).is_some_and(|x| match x.phase {
             Phase::Asking(..) | Phase::Quiet | Phase::Queued => true,
             Phase::Dialing => x.meta.kind == Kind::Open,
@@ -189,15 +190,12 @@ impl<C: Codec> Engine<C> {
         })
     }
 
-    fn has_room(&self, s: &Session<C>) -> bool {
-        s.open.len() < self.limits().in_flight && s.unread() <= self.limits().soft_mark
-    }
-
     /// Takes whole frames from the front of `buf` and returns how many bytes they had.
     fn decode(&mut self, now: Time, id: SessionId, buf: &[u8], shared: Option<&Bytes>) -> usize {
         let mut at = 0;
+        let max = self.ctx.max_frame as usize;
         loop {
-            let Some(s) = self.sessions.get(id.0) else {
+            let Some(s) = self.sessions.get_mut(id.0) else {
                 return buf.len();
             };
             if s.closing {
@@ -206,21 +204,30 @@ impl<C: Codec> Engine<C> {
             if s.stall != Stall::None {
                 return at;
             }
-            if !self.has_room(s) {
-                if let Some(s) = self.sessions.get_mut(id.0) {
-                    s.stall = Stall::Room;
-                }
+            if !s.has_room(&self.plan.limits) {
+                s.stall = Stall::Room;
                 return at;
             }
             let rest = buf.get(at..).unwrap_or_default();
-            let max = self.ctx.max_frame as usize;
-            let Some(s) = self.sessions.get_mut(id.0) else {
-                return buf.len();
-            };
             if rest.is_empty() || rest.len() < s.need {
                 return at;
             }
             let step = self.codec.decode_request(&mut s.conn, &self.ctx, rest);
+            // What the decoder found is looked at where it is: it is too large to be moved for
+            // each frame.
+            if let Ok(Step::Frame(meta, tag)) = &step
+                && let len = meta.len as usize
+                && (1..=max).contains(&len)
+                && let Some(frame) = rest.get(..len)
+            {
+                s.need = 0;
+                let piece = shared.map(|b| b.slice(at..(at + len).min(b.len())));
+                at += len;
+                if !self.request_express(now, id, meta, *tag, frame, piece.as_ref()) {
+                    self.frame(now, id, *meta, *tag, frame, piece.as_ref());
+                }
+                continue;
+            }
             match step {
                 Ok(Step::Need(n)) => {
                     if n > max {
@@ -246,12 +253,10 @@ impl<C: Codec> Engine<C> {
                     return at;
                 }
                 Ok(Step::Frame(meta, tag)) => {
+                    // A frame of no bytes would be found for ever.
                     s.need = 0;
-                    let len = (meta.len as usize).max(1);
-                    let frame = rest.get(..len).unwrap_or(rest);
-                    let piece = shared.map(|b| b.slice(at..(at + len).min(b.len())));
-                    at += len;
-                    self.frame(now, id, meta, tag, frame, piece.as_ref());
+                    at += 1;
+                    self.frame(now, id, meta, tag, rest.get(..1).unwrap_or(rest), None);
                 }
                 Ok(Step::Reject(meta, fault)) => {
                     s.need = 0;
@@ -320,6 +325,16 @@ impl<C: Codec> Engine<C> {
                 self.wake(id);
             }
             _ => self.fault(now, id, UNEXPECTED),
+        }
+    }
+
+    /// What comes behind an exchange waits until it is on its way, where order is kept.
+    pub(crate) fn stall_behind(&mut self, id: SessionId, key: Key) {
+        if self.traits.ordered
+            && self.is_parked(key)
+            && let Some(s) = self.sessions.get_mut(id.0)
+        {
+            s.stall = Stall::Waiting(key);
         }
     }
 

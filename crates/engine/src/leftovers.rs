@@ -8,7 +8,7 @@ use heptad_core::Chain;
 #[derive(Debug, Default)]
 pub(crate) struct Leftovers {
     /// Those of less than [`LARGE`] bytes, and the others: a long reply does not get a short buffer
-    /// that would have to grow, nor a short one a long buffer.
+    /// that would have to grow, and a short one a long buffer only if there is no other.
     small: Vec<Vec<u8>>,
     large: Vec<Vec<u8>>,
     /// Their capacities.
@@ -50,11 +50,16 @@ impl Leftovers {
     }
 
     /// Sees to it that about so many bytes can be written to a chain.
+    #[inline]
     pub(crate) fn furnish(&mut self, out: &mut Chain, bytes: usize) {
         if out.is_bare() {
             let large = bytes > SMALL;
             let fresh = if large { LARGE.max(bytes) } else { SMALL };
-            out.lend_buffer(self.pop(large).unwrap_or_else(|| Vec::with_capacity(fresh)));
+            let spare = match large {
+                true => self.pop(true),
+                false => self.pop(false).or_else(|| self.pop(true)),
+            };
+            out.lend_buffer(spare.unwrap_or_else(|| Vec::with_capacity(fresh)));
         }
     }
 

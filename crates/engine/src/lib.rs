@@ -19,6 +19,7 @@ mod exchange;
 mod explain;
 mod express;
 mod intake;
+mod known;
 mod leftovers;
 mod link;
 mod links;

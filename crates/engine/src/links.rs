@@ -163,6 +163,18 @@ impl<C: Codec> Engine<C> {
                 Some(meta) => Ok(Step::Frame(meta, ())),
                 None => self.codec.decode_reply(&mut l.conn, &asked, &self.ctx, rest),
             };
+            // Looked at where it is, as requests are.
+            if let Ok(Step::Frame(meta, ())) = &step
+                && let len = meta.len as usize
+                && (1..=max).contains(&len)
+                && let Some(frame) = rest.get(..len)
+            {
+                l.need = 0;
+                let piece = shared.map(|b| b.slice(at..(at + len).min(b.len())));
+                at += len;
+                self.heard_frame(now, id, meta, frame, piece.as_ref());
+                continue;
+            }
             match step {
                 Ok(Step::Need(n)) if n <= max => {
                     l.need = n.max(rest.len() + 1);
@@ -173,16 +185,10 @@ impl<C: Codec> Engine<C> {
                     at += n.clamp(1, rest.len());
                 }
                 Ok(Step::Frame(meta, ())) if meta.len as usize <= max => {
-                    let len = (meta.len as usize).max(1);
-                    let Some(frame) = rest.get(..len) else {
-                        l.begun = Some(meta);
-                        l.need = len;
-                        return at;
-                    };
-                    l.need = 0;
-                    let piece = shared.map(|b| b.slice(at..(at + len).min(b.len())));
-                    at += len;
-                    self.heard_frame(now, id, &meta, frame, piece.as_ref());
+                    // Its end is on the way. One of no bytes would be found for ever.
+                    l.need = (meta.len as usize).max(rest.len() + 1);
+                    l.begun = Some(meta);
+                    return at;
                 }
                 Ok(Step::Need(_) | Step::Frame(..)) => {
                     self.end_link(now, id, (Outcome::TooLarge, Reason::FrameSize), true);
@@ -470,7 +476,8 @@ impl<C: Codec> Engine<C> {
             }
         }
         if let Some(at) = retry {
-            self.timers.at(at, Due::Endpoint(pool, endpoint));
+            let number = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
+            self.timers.at(at, Due::Endpoint(number(pool), number(endpoint)));
         }
         for attempt in l.calls.iter() {
             match attempt.role {

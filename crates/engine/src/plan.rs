@@ -359,6 +359,15 @@ impl Links {
         self.per_endpoint.max(1)
     }
 
+    /// The slot that the session with this number uses.
+    #[inline]
+    pub(crate) fn slot_of(&self, session: usize) -> usize {
+        match self.slots() {
+            1 => 0,
+            slots => session % slots,
+        }
+    }
+
     /// Sets [`Links::per_endpoint`]; at least 1.
     pub fn per_endpoint(mut self, n: usize) -> Self {
         self.per_endpoint = n.max(1);

@@ -9,7 +9,9 @@ use foldhash::quality::FixedState;
 use heptad_core::{Chain, Codec, Lane, Time};
 
 use crate::{
+    Limits,
     arena::Key,
+    known::Here,
     machine::{LinkId, Peer},
 };
 
@@ -32,10 +34,14 @@ pub(crate) struct Session<C: Codec> {
     /// Bytes of finished replies that wait for their turn.
     pub(crate) ahead: usize,
     /// Where attempts of this session are, for ordered protocols.
-    pub(crate) via: Vec<Via>,
+    via: Option<Via>,
+    /// Those on further links: most sessions use one at a time.
+    more_via: Vec<Via>,
     /// Attempts that have not ended.
     pub(crate) attempts: usize,
     pub(crate) held: Vec<Held>,
+    /// What filters have said of its last method.
+    pub(crate) here: Here,
     pub(crate) stall: Stall,
     /// Open streams by the client's id.
     pub(crate) streams: HashMap<u64, Key, FixedState>,
@@ -102,9 +108,11 @@ impl<C: Codec> Session<C> {
             dirty: false,
             open: VecDeque::new(),
             ahead: 0,
-            via: Vec::new(),
+            via: None,
+            more_via: Vec::new(),
             attempts: 0,
             held: Vec::new(),
+            here: Here::default(),
             stall: Stall::None,
             streams: HashMap::with_hasher(FixedState::with_seed(seed)),
             eof: false,
@@ -119,6 +127,7 @@ impl<C: Codec> Session<C> {
     }
 
     /// Whether there is nothing to look at: no bytes, no end, nothing to wait for.
+    #[inline]
     pub(crate) fn plain(&self) -> bool {
         let ends = self.closing || self.eof || self.leaving || self.paused;
         self.input.is_empty() && self.counted == 0 && !ends && self.stall == Stall::None
@@ -135,30 +144,52 @@ impl<C: Codec> Session<C> {
             .copied()
     }
 
-    /// Whether an attempt at this endpoint is on another link.
-    pub(crate) fn elsewhere(&self, pool: usize, endpoint: usize, link: LinkId) -> bool {
-        self.via
-            .iter()
-            .any(|v| v.count > 0 && (v.pool, v.endpoint) == (pool, endpoint) && v.link != link)
+    /// Where its attempts are.
+    pub(crate) fn via(&self) -> impl Iterator<Item = &Via> {
+        self.via.iter().chain(&self.more_via)
     }
 
+    /// Whether an attempt at this endpoint is on another link.
+    #[inline]
+    pub(crate) fn elsewhere(&self, pool: usize, endpoint: usize, link: LinkId) -> bool {
+        self.via().any(|v| (v.pool, v.endpoint) == (pool, endpoint) && v.link != link)
+    }
+
+    #[inline]
     pub(crate) fn sent_via(&mut self, pool: usize, endpoint: usize, link: LinkId) {
         self.attempts += 1;
-        match self.via.iter_mut().find(|v| v.link == link) {
-            Some(v) => v.count += 1,
-            None => self.via.push(Via { pool, endpoint, link, count: 1 }),
+        if let Some(v) = self.via.iter_mut().chain(&mut self.more_via).find(|v| v.link == link) {
+            v.count += 1;
+            return;
+        }
+        let via = Via { pool, endpoint, link, count: 1 };
+        match self.via {
+            None => self.via = Some(via),
+            Some(_) => self.more_via.push(via),
         }
     }
 
+    #[inline]
     pub(crate) fn ended_via(&mut self, link: LinkId) {
         self.attempts = self.attempts.saturating_sub(1);
-        if let Some(at) = self.via.iter().position(|v| v.link == link) {
-            let v = &mut self.via[at];
+        if let Some(v) = self.via.as_mut().filter(|v| v.link == link) {
             v.count -= 1;
             if v.count == 0 {
-                self.via.swap_remove(at);
+                self.via = self.more_via.pop();
+            }
+        } else if let Some(at) = self.more_via.iter().position(|v| v.link == link) {
+            let v = &mut self.more_via[at];
+            v.count -= 1;
+            if v.count == 0 {
+                self.more_via.swap_remove(at);
             }
         }
+    }
+
+    /// Whether another request may be taken up.
+    #[inline]
+    pub(crate) fn has_room(&self, limits: &Limits) -> bool {
+        self.open.len() < limits.in_flight && self.unread() <= limits.soft_mark
     }
 
     /// Bytes that the client has not read.

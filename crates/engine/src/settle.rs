@@ -364,7 +364,9 @@ impl<C: Codec> Engine<C> {
         told.attempts = u32::from(x.sent) + u32::from(x.redirects);
         told.started = x.started;
         for (worker, scratch) in chain.workers.iter_mut().zip(&x.scratch).take(x.filtered) {
-            worker.done(now, &told, *scratch);
+            if *scratch != 0 {
+                worker.done(now, &told, *scratch);
+            }
         }
     }
 

@@ -139,23 +139,26 @@ impl Stats {
         u32::try_from(at).unwrap_or(u32::MAX)
     }
 
+    /// The handle of a service and method that were met lately, byte for byte these; never that of
+    /// the overflow.
+    #[inline]
+    pub(crate) fn near(&self, service: &[u8], method: &[u8]) -> Option<u32> {
+        let at = *self.near.get(near(service, method))?;
+        let m = self.methods.get(at as usize)?;
+        let alike = same(m.method.as_bytes(), method) && same(m.service.as_bytes(), service);
+        (alike && at != 0).then_some(at)
+    }
+
     /// The handle of a service and method.
     pub(crate) fn method(&mut self, service: &[u8], method: &[u8]) -> u32 {
         use std::hash::BuildHasher;
         if service.len() > Self::MAX_NAME || method.len() > Self::MAX_NAME {
             return 0;
         }
-        let near =
-            (service.len() ^ method.len()) ^ usize::from(method.first().copied().unwrap_or(0));
-        let near = near % NEAR;
-        if let Some(&at) = self.near.get(near)
-            && let Some(m) = self.methods.get(at as usize)
-            && m.method.as_bytes() == method
-            && m.service.as_bytes() == service
-            && at != 0
-        {
+        if let Some(at) = self.near(service, method) {
             return at;
         }
+        let near = near(service, method);
         let state = FixedState::default();
         let key = (state.hash_one(service), state.hash_one(method));
         if let Some(&at) = self.method_index.get(&key) {
@@ -173,6 +176,9 @@ impl Stats {
             &String::from_utf8_lossy(method),
         ));
         self.method_index.insert(key, at);
+        if let Some(place) = self.near.get_mut(near) {
+            *place = at;
+        }
         at
     }
 
@@ -220,6 +226,20 @@ impl Stats {
             && let Some(cell) = m.outcomes.get_mut(end.0 as usize)
         {
             *cell += 1;
+        }
+    }
+
+    /// A request that was sent has ended well, without a code; it no longer counts as in flight.
+    #[inline]
+    pub(crate) fn succeeded(&mut self, series: u32, method: u32, nanos: u64) {
+        if let Some(s) = self.series.get_mut(series as usize) {
+            s.in_flight = s.in_flight.saturating_sub(1);
+            // The first is the plain success.
+            s.counts.iter_mut().take(1).for_each(|c| c.count += 1);
+            s.duration.record_nanos(nanos);
+        }
+        if let Some(m) = self.methods.get_mut(method as usize) {
+            m.outcomes[Outcome::Ok as usize] += 1;
         }
     }
 
@@ -306,6 +326,29 @@ impl Stats {
     pub(crate) fn link_ended(&mut self, end: (Outcome, Reason)) {
         bump(&mut self.link_ends, end);
     }
+}
+
+/// Whether two names are the same. They are short: the C library takes several times as long to
+/// find that out.
+#[inline]
+fn same(one: &[u8], other: &[u8]) -> bool {
+    if one.len() != other.len() {
+        return false;
+    }
+    match (one.last_chunk::<8>(), other.last_chunk::<8>()) {
+        (Some(end), Some(other_end)) => {
+            let pairs = one.as_chunks::<8>().0.iter().zip(other.as_chunks::<8>().0);
+            pairs.fold(end == other_end, |same, (one, other)| same & (one == other))
+        }
+        _ => one.iter().zip(other).fold(0, |all, (one, other)| all | (one ^ other)) == 0,
+    }
+}
+
+/// Where the handle of a service and method is, if they were met lately.
+#[inline]
+fn near(service: &[u8], method: &[u8]) -> usize {
+    let first = method.first().copied().unwrap_or(0);
+    (service.len() ^ method.len() ^ usize::from(first)) % NEAR
 }
 
 fn bump(cells: &mut Vec<(Outcome, Reason, u64)>, (outcome, reason): (Outcome, Reason)) {
@@ -437,7 +480,11 @@ impl Default for Histogram {
 impl Histogram {
     /// Records one duration.
     pub fn record(&mut self, took: Duration) {
-        let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        self.record_nanos(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
+    }
+
+    #[inline]
+    fn record_nanos(&mut self, nanos: u64) {
         self.count += 1;
         self.sum_nanos = self.sum_nanos.saturating_add(nanos);
         let at = Self::bucket(nanos / 1000);

@@ -24,7 +24,7 @@ pub(crate) enum Due {
     Wait(Key),
     Link(LinkId),
     Session(SessionId),
-    Endpoint(usize, usize),
+    Endpoint(u32, u32),
 }
 
 #[derive(Debug, Default)]
@@ -41,21 +41,24 @@ const ROOM: usize = 1024;
 
 impl Timers {
     /// A deadline `after` from `now`, where `after` is one of few durations used again and again.
-    pub(crate) fn after(&mut self, now: Time, after: Duration, due: Due) {
+    /// Returns when it is.
+    #[inline]
+    pub(crate) fn after(&mut self, now: Time, after: Duration, due: Due) -> Time {
         let at = now + after;
         if let Some((_, queue)) = self.queues.iter_mut().find(|(d, _)| *d == after) {
             // A caller whose clock went back (another thread's reading) must not break the order.
             if queue.back().is_none_or(|(last, _)| *last <= at) {
                 queue.push_back((at, due));
-                return;
+                return at;
             }
         } else if self.queues.len() < MAX_QUEUES {
             let mut queue = VecDeque::with_capacity(ROOM);
             queue.push_back((at, due));
             self.queues.push((after, queue));
-            return;
+            return at;
         }
         self.at(at, due);
+        at
     }
 
     /// A deadline at a point in time.

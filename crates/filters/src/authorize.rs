@@ -5,8 +5,8 @@
 use std::{borrow::Cow, fmt::Write as _, sync::Arc};
 
 use heptad_core::{
-    Attr, Attributes, Filter, FilterWorker, OptionsError, Outcome, Refusal, Request, Time, Unknown,
-    Value, Verdict, Want,
+    Attr, Attributes, Filter, FilterWorker, OptionsError, Outcome, Refusal, Repeats, Request, Time,
+    Unknown, Value, Verdict, Want,
 };
 use heptad_route::{Expr, Match, Tri};
 use schemars::JsonSchema;
@@ -55,6 +55,8 @@ struct Rules {
     allow: Vec<Rule>,
     text: Option<String>,
     want: Want,
+    /// For which requests the rules say the same.
+    repeats: Repeats,
 }
 
 #[derive(Debug)]
@@ -98,13 +100,14 @@ impl Authorize {
             let message = "`text` must be one line of 1 to 512 bytes without control characters";
             return Err(OptionsError::new("text", message));
         }
-        let mut want = Want::default();
+        let (mut want, mut repeats) = (Want::default(), Repeats::Always);
         let mut compile = |rules: &Option<Vec<Match>>| -> Vec<Rule> {
             let rule = |Match(expr): &Match| {
                 let mut keyed = false;
                 expr.attrs(&mut |attr| {
                     keyed |= *attr == Attr::Key;
                     want |= attr.want();
+                    repeats = repeats.and(Repeats::by([attr]));
                 });
                 Rule { expr: expr.clone(), keyed }
             };
@@ -112,7 +115,7 @@ impl Authorize {
         };
         let (deny, allow) = (compile(&options.deny), compile(&options.allow));
         let (audit, text) = (options.audit, options.text.clone());
-        let rules = Arc::new(Rules { audit, deny, allow, text, want });
+        let rules = Arc::new(Rules { audit, deny, allow, text, want, repeats });
         Ok(Self { rules, counts: Tally::default() })
     }
 }
@@ -124,7 +127,7 @@ impl Filter for Authorize {
 
     fn worker(&self, _: u64) -> Box<dyn FilterWorker> {
         let (rules, counts) = (self.rules.clone(), self.counts.counter());
-        Box::new(Worker { rules, counts, keys: Keys::default() })
+        Box::new(Worker { rules, counts, keys: Keys::default(), allowed: false })
     }
 
     fn want(&self) -> Want {
@@ -146,11 +149,14 @@ struct Worker {
     rules: Arc<Rules>,
     counts: Counter<4>,
     keys: Keys,
+    /// The last request was allowed.
+    allowed: bool,
 }
 
 impl FilterWorker for Worker {
     fn request(&mut self, _: Time, request: &mut dyn Request, _: &mut u64) -> Verdict {
         let decision = self.rules.decide(request, &mut self.keys);
+        self.allowed = decision == Decision::Allowed;
         if decision == Decision::Allowed {
             self.counts.add(ALLOWED);
             return Verdict::Pass;
@@ -164,6 +170,14 @@ impl FilterWorker for Worker {
         }
         self.counts.add(DENIED);
         Verdict::Refuse(Refusal::new(Outcome::Denied, self.rules.text(decision)))
+    }
+
+    fn repeats(&self) -> Repeats {
+        if self.allowed { self.rules.repeats } else { Repeats::No }
+    }
+
+    fn repeated(&mut self) {
+        self.counts.add(ALLOWED);
     }
 }
 

@@ -4,7 +4,7 @@ use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use fastrand::Rng;
 use heptad_core::{
-    Filter, FilterWorker, OptionsError, Outcome, Refusal, Request, Time, Verdict, Want,
+    Filter, FilterWorker, OptionsError, Outcome, Refusal, Repeats, Request, Time, Verdict, Want,
     units::Period,
 };
 use heptad_route::{Expr, Match, Tri};
@@ -68,6 +68,8 @@ pub struct InjectFault(Arc<Fault>);
 #[derive(Debug)]
 struct Fault {
     matches: Expr,
+    /// Of which other requests `matches` says the same.
+    repeats: Repeats,
     percent: f64,
     delay: Option<Duration>,
     refuse: Option<Refusal>,
@@ -93,8 +95,12 @@ impl InjectFault {
         if delay.is_none() && options.refuse.is_none() {
             return wrong("", "inject_fault needs `delay`, `refuse` or both");
         }
+        let matches: Expr = options.matches.clone().into();
+        let mut repeats = Repeats::Always;
+        matches.attrs(&mut |attr| repeats = repeats.and(Repeats::by([attr])));
         Ok(Self(Arc::new(Fault {
-            matches: options.matches.clone().into(),
+            matches,
+            repeats,
             percent: options.percent,
             delay,
             refuse: options.refuse.as_ref().map(refusal).transpose()?,
@@ -130,6 +136,7 @@ impl Filter for InjectFault {
             rng: Rng::with_seed(seed),
             counter: self.0.tally.counter(),
             fault: self.0.clone(),
+            spared: false,
         })
     }
 
@@ -171,6 +178,8 @@ struct Worker {
     fault: Arc<Fault>,
     rng: Rng,
     counter: Counter<2>,
+    /// The last request was none of those that faults are for.
+    spared: bool,
 }
 
 impl Worker {
@@ -187,10 +196,9 @@ impl Worker {
 
 impl FilterWorker for Worker {
     fn request(&mut self, _: Time, request: &mut dyn Request, _: &mut u64) -> Verdict {
+        self.spared = self.fault.matches.eval(request) != Tri::True;
         // A drawn number is below 1: all of 100 per cent, and none of 0.
-        if self.fault.matches.eval(request) != Tri::True
-            || self.rng.f64() * 100.0 >= self.fault.percent
-        {
+        if self.spared || self.rng.f64() * 100.0 >= self.fault.percent {
             return Verdict::Pass;
         }
         match self.fault.delay {
@@ -200,6 +208,10 @@ impl FilterWorker for Worker {
             }
             None => self.refuse(),
         }
+    }
+
+    fn repeats(&self) -> Repeats {
+        if self.spared { self.fault.repeats } else { Repeats::No }
     }
 
     fn resumed(&mut self, _: Time, _: &[u8], _: &mut dyn Request, _: &mut u64) -> Verdict {

@@ -76,6 +76,8 @@ struct Plan {
     only: Vec<Condition>,
     /// Per cent.
     sample: f64,
+    /// Random numbers below this are of the sample, if not all are.
+    below: u64,
 }
 
 #[derive(Debug)]
@@ -108,6 +110,7 @@ impl AccessLog {
                 .map_err(|error| OptionsError::new("format", error.to_string()))?,
         };
         let sample = percent("sample", options.sample)?;
+        let below = share(sample);
         if options.only.len() > MAX_CONDITIONS {
             return Err(OptionsError::new("only", format!("more than {MAX_CONDITIONS}")));
         }
@@ -116,7 +119,7 @@ impl AccessLog {
         let buffer = buffer("buffer", options.buffer)?;
         let format = Arc::new(format);
         let feed = Feed::new(FILE, options.path.as_str(), buffer, format.clone());
-        Ok(Self { plan: Arc::new(Plan { format, only, sample }), feed })
+        Ok(Self { plan: Arc::new(Plan { format, only, sample, below }), feed })
     }
 }
 
@@ -127,6 +130,18 @@ pub(crate) fn percent(option: &str, value: Option<f64>) -> Result<f64, OptionsEr
         return Ok(value);
     }
     Err(OptionsError::new(option, "a share of the requests, per cent: 0 to 100"))
+}
+
+/// So many of all random numbers are a share in per cent.
+fn share(percent: f64) -> u64 {
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "it saturates, and a sample need not be more exact"
+    )]
+    let share = (percent / 100.0 * u64::MAX as f64) as u64;
+    share
 }
 
 /// Bytes of a ring.
@@ -262,8 +277,8 @@ struct Worker {
 
 impl FilterWorker for Worker {
     fn request(&mut self, _: Time, request: &mut dyn Request, scratch: &mut u64) -> Verdict {
-        let sample = self.plan.sample;
-        if sample < 100.0 && self.rng.f64() * 100.0 >= sample {
+        let below = self.plan.below;
+        if below < u64::MAX && self.rng.u64(..) >= below {
             return Verdict::Pass;
         }
         let bits = self.plan.wanted(request);

@@ -4,6 +4,7 @@
 mod common;
 mod dubbo;
 mod filters;
+mod known;
 mod limits;
 mod mirror;
 mod narrow;
