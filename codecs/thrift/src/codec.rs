@@ -13,7 +13,7 @@ use crate::{
     frame::{Frame, aux},
     header::Infos,
     options::{ThriftOptions, ThriftUpstream},
-    reply,
+    quick, reply,
 };
 
 /// The header in which a client says how long it waits, in milliseconds.
@@ -58,10 +58,15 @@ impl Codec for Thrift {
         }
     }
 
+    #[inline]
     fn decode_request(&self, conn: &mut Conn, cx: &Ctx, buf: &[u8]) -> Result<Step<Tag>, Fault> {
-        decode::step(decode::request(&self.options, conn, cx, buf))
+        match quick::request(&self.options, conn, cx, buf) {
+            Some(step) => Ok(step),
+            None => decode::step(decode::general_request(&self.options, conn, cx, buf)),
+        }
     }
 
+    #[inline]
     fn decode_reply<A: Asked<Tag>>(
         &self,
         conn: &mut Conn,
@@ -69,7 +74,10 @@ impl Codec for Thrift {
         cx: &Ctx,
         buf: &[u8],
     ) -> Result<Step<()>, Fault> {
-        decode::step(decode::reply(conn, asked, cx, buf))
+        match quick::reply(conn, cx, buf) {
+            Some(step) => Ok(step),
+            None => decode::step(decode::general_reply(conn, asked, cx, buf)),
+        }
     }
 
     fn answer(
@@ -83,6 +91,7 @@ impl Codec for Thrift {
     }
 
     /// What is in front of the first colon of the message's name, if there is one.
+    #[inline]
     fn service<'a>(
         &'a self,
         conn: &'a Conn,
@@ -98,6 +107,7 @@ impl Codec for Thrift {
     }
 
     /// The name of the message, from behind the first colon.
+    #[inline]
     fn method<'a>(
         &'a self,
         conn: &'a Conn,
@@ -173,6 +183,7 @@ impl Codec for Thrift {
         reply::code_name(meta)
     }
 
+    #[inline]
     fn rewrite(
         &self,
         from: &Conn,
@@ -182,6 +193,9 @@ impl Codec for Thrift {
         edit: &Rewrite<'_>,
         out: &mut Splice<'_>,
     ) -> Result<(), Fault> {
+        if quick::rewrite(to, meta, tag, edit, out) {
+            return Ok(());
+        }
         crate::rewrite::rewrite(from, to, meta, tag, edit, out)
     }
 

@@ -11,7 +11,7 @@ use crate::{
     json::JsonWalk,
     message::{Head, kind},
     options::ThriftOptions,
-    quick, reply,
+    reply,
     token::{Bounds, Encoding, Walk},
 };
 
@@ -25,19 +25,6 @@ pub(crate) fn step<T>(parse: Parse<Step<T>>) -> Result<Step<T>, Fault> {
 }
 
 /// Looks at the bytes of a client.
-pub(crate) fn request(
-    options: &ThriftOptions,
-    conn: &mut Conn,
-    cx: &Ctx,
-    buf: &[u8],
-) -> Parse<Step<Tag>> {
-    if let Some(step) = quick::request(options, conn, cx, buf) {
-        return Ok(step);
-    }
-    general_request(options, conn, cx, buf)
-}
-
-/// The same in any dialect.
 pub(crate) fn general_request(
     options: &ThriftOptions,
     conn: &mut Conn,
@@ -134,19 +121,6 @@ pub(crate) fn general_request(
 }
 
 /// Looks at the bytes of an endpoint.
-pub(crate) fn reply<A: Asked<Tag>>(
-    conn: &mut Conn,
-    asked: &A,
-    cx: &Ctx,
-    buf: &[u8],
-) -> Parse<Step<()>> {
-    if let Some(step) = quick::reply(conn, cx, buf) {
-        return Ok(step);
-    }
-    general_reply(conn, asked, cx, buf)
-}
-
-/// The same in any dialect, and however it ended.
 pub(crate) fn general_reply<A: Asked<Tag>>(
     conn: &mut Conn,
     asked: &A,
@@ -295,7 +269,7 @@ mod tests {
             if seen < need {
                 continue;
             }
-            match request(&options, &mut conn, &cx, bytes.get(..seen).unwrap_or(bytes)) {
+            match general_request(&options, &mut conn, &cx, bytes.get(..seen).unwrap_or(bytes)) {
                 Ok(Step::Frame(meta, _)) => assert_eq!(meta.len as usize, bytes.len()),
                 Err(Stop::Need(at)) => need = at,
                 other => panic!("{other:?}"),

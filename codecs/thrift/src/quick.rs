@@ -64,6 +64,7 @@ pub(crate) fn frame(cx: &Ctx, buf: &[u8]) -> Option<Frame> {
 }
 
 /// A request on a connection that is known to speak this.
+#[inline]
 pub(crate) fn request(
     options: &ThriftOptions,
     conn: &mut Conn,
@@ -97,6 +98,7 @@ pub(crate) fn request(
 }
 
 /// A reply that is a success, on a connection that is known to speak this.
+#[inline]
 pub(crate) fn reply(conn: &mut Conn, cx: &Ctx, buf: &[u8]) -> Option<Step<()>> {
     if conn.dialect != PLAIN {
         return None;
@@ -119,6 +121,7 @@ pub(crate) fn reply(conn: &mut Conn, cx: &Ctx, buf: &[u8]) -> Option<Step<()>> {
 }
 
 /// Writes a frame for a connection that speaks the same, with another id; whether it could.
+#[inline]
 pub(crate) fn rewrite(
     to: &Conn,
     meta: &Meta,
@@ -126,8 +129,9 @@ pub(crate) fn rewrite(
     edit: &Rewrite<'_>,
     out: &mut Splice<'_>,
 ) -> bool {
-    let wanted = if to.is_link { to.dialect } else { tag.dialect().or(to.dialect) };
-    let plain = meta.aux == PLAIN.to_bits() && (wanted == PLAIN || wanted.or(PLAIN) == PLAIN);
+    let wanted = || if to.is_link { to.dialect } else { tag.dialect().or(to.dialect) };
+    let known = if to.is_link { to.dialect == PLAIN } else { tag == Tag::new(PLAIN) };
+    let plain = meta.aux == PLAIN.to_bits() && (known || wanted().or(PLAIN) == PLAIN);
     let frame = out.frame();
     let (body, len) = (meta.head as usize, frame.len());
     // The byte that the version leaves open is always written as zero.

@@ -13,7 +13,6 @@ use crate::{
     frame::{Content, Frame, aux, fault, parse_packed, split_id},
     header::{self, Persistent, Piece, Rewritten},
     message::{Around, Head},
-    quick,
     token::Bounds,
     transcode::transcode,
     zlib,
@@ -60,9 +59,6 @@ pub(crate) fn rewrite(
     edit: &Rewrite<'_>,
     out: &mut Splice<'_>,
 ) -> Result<(), Fault> {
-    if quick::rewrite(to, meta, tag, edit, out) {
-        return Ok(());
-    }
     let bytes = out.frame();
     let frame = Frame::again(meta, bytes)?;
     let end = frame.len.unwrap_or(bytes.len()).min(bytes.len());

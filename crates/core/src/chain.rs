@@ -64,6 +64,7 @@ impl Chain {
     }
 
     /// The flat tail, for a codec that writes an answer in place. Only appending is allowed.
+    #[inline]
     pub fn tail(&mut self) -> &mut Vec<u8> {
         &mut self.flat
     }

@@ -18,6 +18,7 @@ pub struct Splice<'a> {
 impl<'a> Splice<'a> {
     /// A splice of `frame` into `out`. If the frame is also there as shared bytes, long ranges are
     /// shared instead of copied; `shared` must then have the same content as `frame`.
+    #[inline]
     pub fn new(frame: &'a [u8], shared: Option<&'a Bytes>, out: &'a mut Chain) -> Self {
         Self { frame, shared, out }
     }
@@ -47,6 +48,7 @@ impl<'a> Splice<'a> {
 
     /// Appends the whole old frame with these bytes in the place of as many others at `at`: what
     /// becomes of a frame whose id alone changes. Nothing is replaced beyond the frame's end.
+    #[inline]
     pub fn keep_but<const N: usize>(&mut self, at: usize, bytes: &[u8; N]) {
         let len = self.frame.len();
         if self.shared.is_some() && len >= SHARE_FROM {
