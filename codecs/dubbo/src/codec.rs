@@ -19,11 +19,26 @@ use crate::{
 #[non_exhaustive]
 pub struct Dubbo;
 
-/// A connection: only the limits it is read with.
+/// A connection: the limits it is read with, and how its last call began.
 #[derive(Debug, Default)]
 pub struct Conn {
     limits: Limits,
+    last: Option<Box<Beginning>>,
 }
+
+/// What a prefix says. Most clients call the same method over and over: the same bytes say the same
+/// again.
+#[derive(Debug)]
+struct Beginning {
+    bytes: Vec<u8>,
+    prefix: Prefix,
+    attachments: bool,
+    service: Span,
+    method: Span,
+}
+
+/// A longer prefix is not remembered.
+const MEMORABLE: usize = 256;
 
 /// What is remembered of a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -56,7 +71,7 @@ impl Codec for Dubbo {
     fn decode_request(&self, conn: &mut Conn, cx: &Ctx, buf: &[u8]) -> Result<Step<Tag>, Fault> {
         conn.limits = Limits { depth: cx.max_depth, parts: cx.max_parts };
         match step_of(cx, buf)? {
-            Ok(head) => request(cx, conn.limits, &head, buf),
+            Ok(head) => request(cx, conn, &head, buf),
             Err(step) => Ok(step),
         }
     }
@@ -235,7 +250,7 @@ pub(crate) fn step_of<T>(cx: &Ctx, buf: &[u8]) -> Result<Result<Head, Step<T>>, 
     Ok(Ok(head))
 }
 
-fn request(cx: &Ctx, limits: Limits, head: &Head, buf: &[u8]) -> Result<Step<Tag>, Fault> {
+fn request(cx: &Ctx, conn: &mut Conn, head: &Head, buf: &[u8]) -> Result<Step<Tag>, Fault> {
     let len = head.len as usize;
     let kind = match (head.is(REQUEST), head.is(EVENT), head.is(TWO_WAY)) {
         (true, true, true) => Kind::Ping,
@@ -261,16 +276,25 @@ fn request(cx: &Ctx, limits: Limits, head: &Head, buf: &[u8]) -> Result<Step<Tag
         return Ok(Step::Frame(meta, tag));
     }
     let come = buf.get(..buf.len().min(len)).unwrap_or_default();
-    let prefix = match Prefix::of(come) {
-        Ok(prefix) => prefix,
-        Err(Bad::Short(need)) if need <= len => {
-            return Ok(if need > cx.max_head as usize {
-                Step::Reject(meta, LONG_HEAD)
-            } else {
-                Step::Need(need)
-            });
+    if !conn.last.as_ref().is_some_and(|last| last.begins(come)) {
+        let prefix = match Prefix::of(come) {
+            Ok(prefix) => prefix,
+            Err(Bad::Short(need)) if need <= len => {
+                return Ok(if need > cx.max_head as usize {
+                    Step::Reject(meta, LONG_HEAD)
+                } else {
+                    Step::Need(need)
+                });
+            }
+            Err(_) => return Ok(Step::Reject(meta, Fault::malformed("bad service or method"))),
+        };
+        match &mut conn.last {
+            Some(last) => **last = Beginning::new(std::mem::take(&mut last.bytes), prefix, come),
+            last => *last = Some(Box::new(Beginning::new(Vec::new(), prefix, come))),
         }
-        Err(_) => return Ok(Step::Reject(meta, Fault::malformed("bad service or method"))),
+    }
+    let Some(Beginning { prefix, attachments, service, method, .. }) = conn.last.as_deref() else {
+        return Ok(Step::Need(len));
     };
     if prefix.end() > cx.max_head as usize {
         return Ok(Step::Reject(meta, LONG_HEAD));
@@ -278,16 +302,40 @@ fn request(cx: &Ctx, limits: Limits, head: &Head, buf: &[u8]) -> Result<Step<Tag
     let notes = if !cx.want.behind_head() {
         Notes::UNSEEN
     } else if let Some(frame) = buf.get(..len) {
-        Notes::of(frame, &prefix, limits)
+        Notes::of(frame, prefix, conn.limits)
     } else {
         // What attachments say is known at their end only, which is the frame's.
         return Ok(Step::Need(len));
     };
-    let framework = prefix.framework.and_then(|text| come.get(text.plain()?));
-    let tag = Tag { attachments: framework.is_some_and(reads_attachments), ..tag };
-    let span = |text: Text| text.plain().map_or(Span::NONE, |r| Span::new(r.start, r.len()));
-    let meta = meta.service(span(prefix.path)).method(span(prefix.method));
-    Ok(Step::Frame(meta.aux(notes.0), tag))
+    let tag = Tag { attachments: *attachments, ..tag };
+    Ok(Step::Frame(meta.service(*service).method(*method).aux(notes.0), tag))
+}
+
+impl Beginning {
+    /// `bytes` is a buffer to remember them in.
+    fn new(mut bytes: Vec<u8>, prefix: Prefix, frame: &[u8]) -> Self {
+        bytes.clear();
+        if let Some(whole) = frame.get(FIXED..prefix.end())
+            && whole.len() <= MEMORABLE
+        {
+            bytes.extend_from_slice(whole);
+        }
+        let framework = prefix.framework.and_then(|text| frame.get(text.plain()?));
+        let span = |text: Text| text.plain().map_or(Span::NONE, |r| Span::new(r.start, r.len()));
+        Self {
+            bytes,
+            attachments: framework.is_some_and(reads_attachments),
+            service: span(prefix.path),
+            method: span(prefix.method),
+            prefix,
+        }
+    }
+
+    /// Whether a frame begins so. What was not remembered begins nothing.
+    fn begins(&self, frame: &[u8]) -> bool {
+        let body = frame.get(FIXED..).unwrap_or_default();
+        !self.bytes.is_empty() && body.starts_with(&self.bytes)
+    }
 }
 
 const LONG_HEAD: Fault = Fault::too_large(Reason::HeadSize, "service and method are too long");
