@@ -34,27 +34,32 @@ pub(crate) struct Request<'a> {
     keyed: bool,
 }
 
-/// What a request is.
-pub(crate) fn classify(redis: &Redis, s: &Session, frame: &[u8], shape: &Shape) -> Step<Tag> {
+/// What a request is; `index` is the index of the name that the scan saw.
+pub(crate) fn classify(
+    redis: &Redis,
+    s: &Session,
+    frame: &[u8],
+    shape: &Shape,
+    mut index: u16,
+) -> Step<Tag> {
     let table = &*redis.table;
-    let (index, span) = match shape.seen {
+    let span = match shape.seen {
         [name, first] if name.is_present() && (first.is_present() || shape.argc == 1) => {
-            let mut index = table.find(name.of(frame).unwrap_or_default());
             if let Some(first) = first.of(frame) {
                 index = table.find_sub(index, first).map_or(index, |sub| or(sub, index));
             }
-            (index, name)
+            name
         }
         _ => {
             let mut args = Args::of(frame);
             let name = args.next();
             let text = name.as_ref().map(|n| &*n.text).unwrap_or_default();
-            let mut index = table.find(text);
+            index = table.find(text);
             if let Some(first) = args.next() {
                 let sub = table.find_sub(index, &first.text);
                 index = sub.map_or(index, |sub| or(sub, index));
             }
-            (index, name.and_then(|n| n.span).unwrap_or(Span::NONE))
+            name.and_then(|n| n.span).unwrap_or(Span::NONE)
         }
     };
     let entry = table.entry(index);

@@ -111,7 +111,10 @@ impl Codec for Redis {
             Scanned::Skip(n) => Step::Skip(n),
             Scanned::Frame(shape) => {
                 let frame = buf.get(..shape.len).unwrap_or_default();
-                classify(self, s, frame, &shape)
+                let [name, _] = shape.seen;
+                let name = name.of(frame).unwrap_or_default();
+                let index = s.last.index(name, |name| self.table.find(name));
+                classify(self, s, frame, &shape, index)
             }
         })
     }

@@ -61,6 +61,8 @@ impl Conn {
 #[derive(Debug, Default)]
 pub(crate) struct Session {
     pub(crate) scan: RequestScan,
+    /// The command that came last, which often is the next one too.
+    pub(crate) last: Last,
     /// The number of the user it logged in as.
     pub(crate) user: Option<u16>,
     /// That user's name.
@@ -84,6 +86,31 @@ pub(crate) struct Session {
     pub(crate) own: bool,
     /// Commands to be repeated on each link of its own.
     pub(crate) sticky: [Repeat; STICKY],
+}
+
+/// A command as it was spelled, and its index in the table; at first none of any name.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Last {
+    name: [u8; 16],
+    len: usize,
+    index: u16,
+}
+
+impl Last {
+    /// The index of a name, which `find` finds if it is not the same again.
+    #[inline]
+    pub(crate) fn index(&mut self, name: &[u8], find: impl FnOnce(&[u8]) -> u16) -> u16 {
+        let alike = || name.iter().zip(&self.name).all(|(one, other)| one == other);
+        if name.len() == self.len && self.len > 0 && alike() {
+            return self.index;
+        }
+        let index = find(name);
+        if let Some(place) = self.name.get_mut(..name.len()) {
+            place.copy_from_slice(name);
+            (self.len, self.index) = (name.len(), index);
+        }
+        index
+    }
 }
 
 /// Properties of a connection that can be set anew at any time.

@@ -28,9 +28,29 @@ pub(crate) enum Top {
     End(usize),
 }
 
+/// The end of the usual reply, if all of it is there: `+OK`, or a bulk of less than a hundred bytes.
+fn quick(buf: &[u8]) -> Option<usize> {
+    let (start, len) = match *buf.first_chunk::<5>()? {
+        [b'+', b'O', b'K', b'\r', b'\n'] => return Some(5),
+        [b'$', a @ b'0'..=b'9', b'\r', b'\n', _] => (4, a - b'0'),
+        [b'$', a @ b'1'..=b'9', b @ b'0'..=b'9', b'\r', b'\n'] => (5, (a - b'0') * 10 + (b - b'0')),
+        _ => return None,
+    };
+    let end = start + usize::from(len);
+    (*buf.get(end..)?.first_chunk::<2>()? == *b"\r\n").then_some(end + 2)
+}
+
 impl ReplyScan {
     /// Scans one value from where the last call ended. What it needs is within the limit.
     pub(crate) fn value(&mut self, buf: &[u8], cx: &Ctx) -> Result<Top, Fault> {
+        if self.at == 0
+            && self.searched == 0
+            && self.open.is_empty()
+            && let Some(end) = quick(buf).filter(|end| *end <= cx.max_frame as usize)
+        {
+            self.at = end;
+            return Ok(Top::End(end));
+        }
         let top = self.walk(buf, cx)?;
         let (Top::Need(n) | Top::End(n)) = top;
         if n > cx.max_frame as usize {
@@ -241,6 +261,31 @@ mod tests {
             need = n;
         }
         assert_eq!(scan.value(&bytes[..end], &cx), Ok(Top::End(end)));
+    }
+
+    #[test]
+    fn the_quick_way_comes_to_what_the_general_way_comes_to() {
+        let cx = Ctx::default();
+        let mut met = 0;
+        for good in ["+OK\r\n", "$0\r\n\r\n+OK\r\n", "$3\r\nabc\r\n", "$10\r\n0123456\r\n9\r\n"] {
+            let good = good.as_bytes();
+            let mut all: Vec<Vec<u8>> = (0..=good.len()).map(|n| good[..n].to_vec()).collect();
+            for at in 0..good.len() {
+                for byte in *b"\r\n$*+-0139x" {
+                    let mut other = good.to_vec();
+                    other[at] = byte;
+                    all.push(other);
+                }
+            }
+            for bytes in all {
+                if let Some(end) = quick(&bytes) {
+                    let slow = ReplyScan::default().walk(&bytes, &cx);
+                    assert_eq!(slow, Ok(Top::End(end)), "{}", bytes.escape_ascii());
+                    met += 1;
+                }
+            }
+        }
+        assert!(met > 20, "{met}");
     }
 
     #[test]
