@@ -3,6 +3,10 @@
 //! The task is woken by whatever is told to a machine. On a current-thread runtime it then stands
 //! in the queue behind all sockets that were found ready together, so that it runs when all of them
 //! were read: no timer and no counting is needed to gather what belongs into one write.
+//!
+//! Clients are written to at once. Before endpoints are, the sockets are looked at once more, as
+//! long as that brings more requests: what they ask goes to the endpoint in the same write. Where
+//! it brings nothing, it is seldom tried again.
 
 use std::{
     future::{Future, poll_fn},
@@ -24,6 +28,14 @@ const PIECES: usize = 64;
 pub(crate) const ENOUGH: usize = 1 << 20;
 /// A deadline that its machine did not settle is looked at again after this time.
 pub(crate) const AGAIN: Duration = Duration::from_millis(1);
+
+/// How often the sockets are looked at before endpoints are written to, at most.
+const LOOKS: usize = 4;
+/// No other look if more connections than these wait to be written: with a link for each call there
+/// would be nothing to gather.
+const FEW: usize = 4;
+/// So many turns at most pass without another look, after looks that brought nothing.
+const SELDOM: u32 = 64;
 
 /// How far a write came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,12 +108,59 @@ pub(crate) fn write_chain(
     write(slices.get(..used).unwrap_or_default())
 }
 
+/// How much it has paid of late to look at the sockets once more.
+#[derive(Debug, Default)]
+struct Patience {
+    /// Turns until the next look, and how many it will be after one that brings nothing.
+    skip: u32,
+    pause: u32,
+}
+
+impl Patience {
+    /// Whether this turn looks.
+    fn try_now(&mut self) -> bool {
+        match self.skip.checked_sub(1) {
+            Some(left) => self.skip = left,
+            None => return true,
+        }
+        false
+    }
+
+    /// What a turn's looks brought.
+    fn learn(&mut self, brought: bool) {
+        self.pause = if brought { 0 } else { (self.pause * 2).clamp(1, SELDOM) };
+        self.skip = self.pause;
+    }
+}
+
+/// Answers clients, and gathers what more they ask.
+async fn gather(worker: &Worker, patience: &mut Patience) {
+    let mut brought = None;
+    for _ in 0..LOOKS {
+        let left = worker.answer();
+        if !(1..=FEW).contains(&left) || (brought.is_none() && !patience.try_now()) {
+            break;
+        }
+        // The task goes on behind the sockets that are found ready by then.
+        tokio::task::yield_now().await;
+        let more = worker.told_more();
+        brought = Some(brought.unwrap_or(false) | more);
+        if !more {
+            break;
+        }
+    }
+    if let Some(brought) = brought {
+        patience.learn(brought);
+    }
+}
+
 /// Ends turns for ever.
 pub(crate) async fn flusher(worker: Rc<Worker>) {
     let mut sleep = pin!(tokio::time::sleep(Duration::ZERO));
     // What `sleep` waits for. It is set back only for something earlier: time-outs of requests move
     // on with every turn, and a timer that fires early costs less than one that is moved each time.
     let mut armed: Option<Time> = None;
+    let mut patience = Patience::default();
     loop {
         poll_fn(|cx| {
             if worker.woken(cx) {
@@ -114,6 +173,7 @@ pub(crate) async fn flusher(worker: Rc<Worker>) {
             Poll::Pending
         })
         .await;
+        gather(&worker, &mut patience).await;
         worker.turn();
         if let Some(at) = worker.timeouts() {
             let at = at.max(worker.clock.now() + AGAIN);

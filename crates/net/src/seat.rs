@@ -179,10 +179,34 @@ impl Seat {
 
     /// Has the connection written in this turn.
     pub(crate) fn queue(&self, conn: &Rc<Conn>) {
+        self.enqueue(conn);
+        self.stir();
+    }
+
+    /// The same, within the turn.
+    fn enqueue(&self, conn: &Rc<Conn>) {
         if !conn.queued.replace(true) {
             self.dirty.borrow_mut().push(conn.clone());
         }
-        self.stir();
+        self.stirred.set(true);
+    }
+
+    /// Performs what the machine wants and writes to clients; how many connections to endpoints are
+    /// left to be written.
+    pub(crate) fn answer(self: &Rc<Self>) -> usize {
+        if !self.stirred.get() {
+            return 0;
+        }
+        self.mend();
+        self.perform_all();
+        self.flush(false);
+        if self.broken.get() { 0 } else { self.dirty.borrow().len() }
+    }
+
+    fn perform_all(self: &Rc<Self>) {
+        while let Some(Some(event)) = self.look(|m, _| m.poll_event()) {
+            self.perform(event);
+        }
     }
 
     /// Performs what the machine wants and writes each dirty connection once.
@@ -193,9 +217,7 @@ impl Seat {
         self.count(|io| io.turns += 1);
         for _ in 0..ROUNDS {
             self.mend();
-            while let Some(Some(event)) = self.look(|m, _| m.poll_event()) {
-                self.perform(event);
-            }
+            self.perform_all();
             if self.dirty.borrow().is_empty() {
                 if self.broken.get() {
                     continue;
@@ -203,7 +225,7 @@ impl Seat {
                 self.stirred.set(false);
                 return;
             }
-            self.flush();
+            self.flush(true);
         }
         // More to do, but the sockets first.
         self.stir();
@@ -213,7 +235,7 @@ impl Seat {
         match event {
             Event::Write(id) => {
                 if let Some(conn) = self.find(id) {
-                    self.queue(&conn);
+                    self.enqueue(&conn);
                 }
             }
             Event::Close(id) => {
@@ -265,9 +287,14 @@ impl Seat {
         });
     }
 
-    fn flush(&self) {
+    /// Writes to connections that are to be written; those to endpoints only if told.
+    fn flush(&self, all: bool) {
         let mut dirty = self.dirty.replace(self.spare.take());
         for conn in dirty.drain(..) {
+            if !all && matches!(conn.id, ConnId::Link(_)) {
+                self.dirty.borrow_mut().push(conn);
+                continue;
+            }
             conn.queued.set(false);
             if conn.ended() {
                 continue;
@@ -287,7 +314,7 @@ impl Seat {
                     conn.blocked.set(true);
                     conn.wake();
                 }
-                Some(Wrote::Enough) => self.queue(&conn),
+                Some(Wrote::Enough) => self.enqueue(&conn),
                 Some(Wrote::Failed) => self.lose(&conn, Lost::Closed),
                 None => break,
             }

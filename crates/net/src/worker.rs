@@ -169,10 +169,21 @@ impl Worker {
         }
     }
 
+    /// Writes to clients; how many connections to endpoints are to be written.
+    pub(crate) fn answer(&self) -> usize {
+        self.seats.borrow().iter().map(Seat::answer).sum()
+    }
+
+    /// Whether something was told to a machine since this was asked last.
+    pub(crate) fn told_more(&self) -> bool {
+        self.woken.take()
+    }
+
     /// Performs events and writes.
     pub(crate) fn turn(&self) {
         self.hold_time();
         self.taken.set(0);
+        self.woken.set(false);
         for seat in &*self.seats.borrow() {
             seat.turn();
         }
