@@ -343,6 +343,13 @@ fn heptad(case: &Case, port: u16, admin: u16, setting: &Setting, dir: &Path) -> 
         0..=1024 => String::new(),
         more => format!("limits: {{ queue: {more} }}\n  "),
     };
+    // The service of a Dubbo call is known for certain only behind its attachments.
+    let fields = match case.work {
+        Work::Dubbo { attachments: false } => {
+            ", fields: [ time, source.ip, method, route, cluster, endpoint, outcome, duration ]"
+        }
+        _ => "",
+    };
     let (mut more_routes, mut more_clusters) = more(setting);
     if let Some(loud) = setting.loud {
         more_routes += "- { name: loud, match: { method: loud }, to: loud }\n  ";
@@ -360,7 +367,7 @@ fn heptad(case: &Case, port: u16, admin: u16, setting: &Setting, dir: &Path) -> 
            codec: {codec}\n  \
            {limits}\
            filters:\n  \
-           - access_log: {{ path: {log}, sample: 1 }}\n  \
+           - access_log: {{ path: {log}, sample: 1{fields} }}\n  \
            - authorize: {{ deny: [ {{ method: {deny} }} ] }}\n  \
            routes:\n  \
            - {{ name: billing, match: {{ method: {{ prefix: bill }} }}, to: others }}\n  \
@@ -373,6 +380,7 @@ fn heptad(case: &Case, port: u16, admin: u16, setting: &Setting, dir: &Path) -> 
          - {{ name: others, endpoints: [ 127.0.0.1:{first} ] }}\n{more_clusters}",
         workers = setting.workers,
         log = dir.join("access.log").display(),
+        fields = fields,
         endpoints = endpoints.join(", "),
         first = setting.servers.first().copied().unwrap_or_default(),
     )
