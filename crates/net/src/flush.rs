@@ -34,6 +34,8 @@ const LOOKS: usize = 4;
 /// No other look if more connections than these wait to be written: with a link for each call there
 /// would be nothing to gather.
 const FEW: usize = 4;
+/// Nor if so many bytes were read: they fill a write, and more would not stay in the cache.
+const PLENTY: usize = 16 << 10;
 /// So many turns at most pass without another look, after looks that brought nothing.
 const SELDOM: u32 = 64;
 
@@ -138,7 +140,8 @@ async fn gather(worker: &Worker, patience: &mut Patience) {
     let mut brought = None;
     for _ in 0..LOOKS {
         let left = worker.answer();
-        if !(1..=FEW).contains(&left) || (brought.is_none() && !patience.try_now()) {
+        let enough = !(1..=FEW).contains(&left) || worker.taken() >= PLENTY;
+        if enough || (brought.is_none() && !patience.try_now()) {
             break;
         }
         // The task goes on behind the sockets that are found ready by then.

@@ -162,6 +162,11 @@ impl Worker {
         self.taken.set(self.taken.get() + bytes);
     }
 
+    /// Bytes that were read in this turn.
+    pub(crate) fn taken(&self) -> usize {
+        self.taken.get()
+    }
+
     /// Ends the turn early if much was read in it.
     pub(crate) fn turn_if_much(&self) {
         if self.taken.get() >= MUCH {
