@@ -55,6 +55,9 @@ pub(crate) enum Scanned {
 const INLINE_MAX: usize = 64 << 10;
 /// Largest bulk, as redis-server's `proto-max-bulk-len`.
 const BULK_MAX: usize = 512 << 20;
+/// What redis-server takes from a client that has not logged in.
+const STRANGER_PARTS: u32 = 10;
+const STRANGER_BULK_MAX: usize = 16384;
 
 impl RequestScan {
     /// Looks for the end of the frame that begins at the first byte of `buf`. What it needs is
@@ -95,7 +98,7 @@ impl RequestScan {
                 .ok()
                 .filter(|n| *n <= limits.parts)
                 .ok_or(Fault::too_large(Reason::Parts, MULTIBULK))?;
-            if limits.stranger && argc > 10 {
+            if limits.stranger && argc > STRANGER_PARTS {
                 return Err(Fault::too_large(Reason::Parts, STRANGER_MULTIBULK));
             }
             (at, left) = (line, argc);
@@ -121,7 +124,7 @@ impl RequestScan {
                 .ok()
                 .filter(|n| *n <= BULK_MAX)
                 .ok_or(Fault::malformed(BULK))?;
-            if limits.stranger && len > 16384 {
+            if limits.stranger && len > STRANGER_BULK_MAX {
                 return Err(Fault::too_large(Reason::FrameSize, STRANGER_BULK));
             }
             let end = at + line + len;
@@ -162,10 +165,20 @@ impl RequestScan {
         }
         let mut argc = 0;
         for token in tokens(inline_line(buf.get(..len).unwrap_or_default())) {
-            if token.is_err() {
+            let Ok(token) = token else {
                 return Err(Fault::malformed(UNBALANCED));
+            };
+            // A line goes on as an array, which a stranger's server holds to these limits.
+            if limits.stranger && token.text.len() > STRANGER_BULK_MAX {
+                return Err(Fault::too_large(Reason::FrameSize, STRANGER_BULK));
             }
             argc += 1;
+        }
+        if argc > limits.parts {
+            return Err(Fault::too_large(Reason::Parts, MULTIBULK));
+        }
+        if limits.stranger && argc > STRANGER_PARTS {
+            return Err(Fault::too_large(Reason::Parts, STRANGER_MULTIBULK));
         }
         if argc == 0 {
             return Ok(Scanned::Skip(len));
@@ -370,6 +383,15 @@ mod tests {
         assert_eq!(text(b"*1\r\n$16385\r\n"), Err(STRANGER_BULK));
         assert!(text(b"*10\r\n").is_ok());
         assert!(text(b"*1\r\n$16384\r\n").is_ok());
+        assert_eq!(text(b"QUIT b c d e f g h i j k\r\n"), Err(STRANGER_MULTIBULK));
+        assert!(text(b"QUIT b c d e f g h i j\r\n").is_ok());
+        let long = |len: usize| [b"QUIT ".to_vec(), b"a".repeat(len), b"\r\n".to_vec()].concat();
+        assert_eq!(text(&long(16385)), Err(STRANGER_BULK));
+        assert!(text(&long(16384)).is_ok());
+        let few = Limits { parts: 2, ..OPEN };
+        let text = |bytes: &[u8]| RequestScan::default().scan(bytes, few).map_err(|f| f.text);
+        assert_eq!(text(b"GET a b\r\n"), Err(MULTIBULK));
+        assert!(text(b"GET a\r\n").is_ok());
     }
 
     #[test]
