@@ -102,8 +102,7 @@ impl Codec for Thrift {
         if meta.aux & aux::PACKED == 0 {
             return Ok(meta.service.of(frame));
         }
-        let head = packed_head(conn, meta, frame, scratch)?;
-        Ok(head.names(scratch).0.and_then(|at| scratch.get(at)))
+        packed_service(conn, meta, frame, scratch)
     }
 
     /// The name of the message, from behind the first colon.
@@ -118,8 +117,7 @@ impl Codec for Thrift {
         if meta.aux & aux::PACKED == 0 {
             return Ok(meta.method.of(frame));
         }
-        let head = packed_head(conn, meta, frame, scratch)?;
-        Ok(scratch.get(head.names(scratch).1))
+        packed_method(conn, meta, frame, scratch)
     }
 
     /// An info header of a THeader, names compared exactly. The last one of the name counts; those
@@ -169,6 +167,7 @@ impl Codec for Thrift {
     }
 
     /// The method, as servers of several services answer with it too.
+    #[inline]
     fn keep<'a>(
         &'a self,
         conn: &'a Conn,
@@ -176,7 +175,10 @@ impl Codec for Thrift {
         frame: &'a [u8],
         scratch: &'a mut Vec<u8>,
     ) -> &'a [u8] {
-        self.method(conn, meta, frame, scratch).ok().flatten().unwrap_or_default()
+        match self.method(conn, meta, frame, scratch) {
+            Ok(Some(method)) => method,
+            _ => &[],
+        }
     }
 
     fn code_name<'a>(&'a self, meta: &Meta, _: &'a [u8]) -> Option<&'a str> {
@@ -200,8 +202,10 @@ impl Codec for Thrift {
     }
 
     /// Persistent headers hold from here on.
+    #[inline]
     fn accepted(&self, conn: &mut Conn, meta: &Meta, _: Tag, frame: &[u8]) -> Accepted {
-        if has_headers(meta)
+        if !quick::is_plain(meta)
+            && has_headers(meta)
             && let Ok(Frame { header: Some(header), .. }) = Frame::again(meta, frame)
         {
             decode::remember(conn, frame, &header);
@@ -210,11 +214,16 @@ impl Codec for Thrift {
     }
 
     /// The client's dialect.
+    #[inline]
     fn flavour(&self, _: &Conn, meta: &Meta) -> Flavour {
-        Dialect::from_bits(meta.aux).flavour()
+        match quick::is_plain(meta) {
+            true => Flavour(meta.aux),
+            false => Dialect::from_bits(meta.aux).flavour(),
+        }
     }
 }
 
+#[inline]
 fn has_headers(meta: &Meta) -> bool {
     Dialect::from_bits(meta.aux).transport.is_some_and(|transport| transport.has_headers())
 }
@@ -234,6 +243,28 @@ fn header<'a>(conn: &'a Conn, meta: &Meta, frame: &'a [u8], name: &str) -> Found
         return Err(Unknown); // It may be among what is not known, and count.
     }
     Ok(plain.or(persistent).or_else(|| conn.persistent.as_ref()?.value(name)))
+}
+
+#[cold]
+fn packed_service<'a>(
+    conn: &'a Conn,
+    meta: &Meta,
+    frame: &'a [u8],
+    scratch: &'a mut Vec<u8>,
+) -> Found<'a> {
+    let head = packed_head(conn, meta, frame, scratch)?;
+    Ok(head.names(scratch).0.and_then(|at| scratch.get(at)))
+}
+
+#[cold]
+fn packed_method<'a>(
+    conn: &'a Conn,
+    meta: &Meta,
+    frame: &'a [u8],
+    scratch: &'a mut Vec<u8>,
+) -> Found<'a> {
+    let head = packed_head(conn, meta, frame, scratch)?;
+    Ok(scratch.get(head.names(scratch).1))
 }
 
 /// Inflates the head of a compressed message.

@@ -121,7 +121,7 @@ pub(crate) fn reply(conn: &mut Conn, cx: &Ctx, buf: &[u8]) -> Option<Step<()>> {
 }
 
 /// Writes a frame for a connection that speaks the same, with another id; whether it could.
-#[inline]
+#[inline(always)]
 pub(crate) fn rewrite(
     to: &Conn,
     meta: &Meta,
@@ -129,21 +129,39 @@ pub(crate) fn rewrite(
     edit: &Rewrite<'_>,
     out: &mut Splice<'_>,
 ) -> bool {
-    let wanted = || if to.is_link { to.dialect } else { tag.dialect().or(to.dialect) };
-    let known = if to.is_link { to.dialect == PLAIN } else { tag == Tag::new(PLAIN) };
-    let plain = meta.aux == PLAIN.to_bits() && (known || wanted().or(PLAIN) == PLAIN);
+    if !is_plain(meta) || !speaks_plain(to, tag) {
+        return false;
+    }
     let frame = out.frame();
     let (body, len) = (meta.head as usize, frame.len());
     // The byte that the version leaves open is always written as zero.
     let usual = frame.get(6) == Some(&0) && len == meta.len as usize;
-    if !plain || !usual || body < FIXED + SEQ || body > len || (to.is_link && to.strip_service) {
+    if !usual || body < FIXED + SEQ || body > len {
         return false;
     }
-    match edit.id.map(split_id) {
-        Some((seq, _)) => out.keep_but(body - SEQ, &seq.to_be_bytes()),
+    match edit.id {
+        Some(id) => out.keep_but(body - SEQ, &split_id(id).0.to_be_bytes()),
         None => out.keep_all(),
     }
     true
+}
+
+/// Whether a frame is of this dialect.
+#[inline(always)]
+pub(crate) fn is_plain(meta: &Meta) -> bool {
+    meta.aux == PLAIN.to_bits()
+}
+
+/// Whether what is written to a connection is of this dialect, if it comes in it.
+#[inline(always)]
+fn speaks_plain(to: &Conn, tag: Tag) -> bool {
+    let known = if to.is_link { to.dialect == PLAIN } else { tag == Tag::new(PLAIN) };
+    (known || wants_plain(to, tag)) && !(to.is_link && to.strip_service)
+}
+
+fn wants_plain(to: &Conn, tag: Tag) -> bool {
+    let wanted = if to.is_link { to.dialect } else { tag.dialect().or(to.dialect) };
+    wanted.or(PLAIN) == PLAIN
 }
 
 #[cfg(test)]

@@ -36,6 +36,7 @@ impl Span {
     }
 
     /// The bytes, or `None` when absent or outside of `frame`.
+    #[inline]
     pub fn of(self, frame: &[u8]) -> Option<&[u8]> {
         if self.is_present() { frame.get(self.range()) } else { None }
     }

@@ -25,6 +25,7 @@ impl<'a> Splice<'a> {
 
     /// The old frame, for edits that depend on what is there. Of a frame that is cut through, only
     /// its first bytes; at least [`Meta::head`](crate::Meta::head).
+    #[inline]
     pub fn frame(&self) -> &'a [u8] {
         self.frame
     }
@@ -48,14 +49,10 @@ impl<'a> Splice<'a> {
 
     /// Appends the whole old frame with these bytes in the place of as many others at `at`: what
     /// becomes of a frame whose id alone changes. Nothing is replaced beyond the frame's end.
-    #[inline]
+    #[inline(always)]
     pub fn keep_but<const N: usize>(&mut self, at: usize, bytes: &[u8; N]) {
-        let len = self.frame.len();
-        if self.shared.is_some() && len >= SHARE_FROM {
-            self.keep(0..at);
-            let end = at.saturating_add(N);
-            self.put(bytes.get(..len.saturating_sub(at)).unwrap_or(bytes));
-            return self.keep(end..len);
+        if self.shared.is_some() && self.frame.len() >= SHARE_FROM {
+            return self.share_but(at, bytes);
         }
         let flat = self.out.tail();
         let start = flat.len();
@@ -66,6 +63,14 @@ impl<'a> Splice<'a> {
             Some(kept) => *kept = *bytes,
             None => kept.iter_mut().zip(bytes).for_each(|(kept, byte)| *kept = *byte),
         }
+    }
+
+    #[inline(never)]
+    fn share_but(&mut self, at: usize, bytes: &[u8]) {
+        let len = self.frame.len();
+        self.keep(0..at);
+        self.put(bytes.get(..len.saturating_sub(at)).unwrap_or(bytes));
+        self.keep(at.saturating_add(bytes.len())..len);
     }
 
     /// Appends the whole old frame.

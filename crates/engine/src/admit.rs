@@ -11,7 +11,7 @@ use crate::{
     Engine, Event, Route, SessionId, Stats, Target,
     aim::Whole,
     arena::Key,
-    exchange::{Exchange, Phase, is_control, text},
+    exchange::{Exchange, Extras, Phase, is_control, text},
     known::Learned,
     plan::End,
     timers::Due,
@@ -41,7 +41,7 @@ impl<C: Codec> Engine<C> {
         let chain = u32::try_from(self.chains.len().saturating_sub(1)).unwrap_or(0);
         let key = match self.exchanges.reuse() {
             Some((key, x)) => {
-                x.renew(id, meta, tag, chain, now);
+                x.renew(id, &meta, tag, chain, now);
                 key
             }
             None => self.exchanges.insert(Exchange::new(id, meta, tag, chain, now)),
@@ -79,6 +79,7 @@ impl<C: Codec> Engine<C> {
         let Some(x) = self.exchanges.get_mut(key) else {
             return key;
         };
+        let rare = &mut *x.rare;
         let (codec, conn) = (&self.codec, &session.conn);
         let names = Names::read(codec, conn, &meta, frame, &mut self.words);
         x.method = self.stats.method(
@@ -98,7 +99,7 @@ impl<C: Codec> Engine<C> {
             place: None,
             scratch: &mut self.scratch,
             unknown: &mut unknown,
-            edits: &mut x.edits,
+            edits: &mut rare.edits,
         };
         let found = self.plan.table.find(&mut self.find, &mut view);
         let route = found.and_then(|at| self.plan.routes.get(at));
@@ -118,7 +119,8 @@ impl<C: Codec> Engine<C> {
             } else if let Some(x) = self.exchanges.get_mut(key) {
                 // A filter may wait for what never comes, and there is no route to say how long.
                 x.deadline = now + Route::TIMEOUT;
-                self.timers.after(now, Route::TIMEOUT, Due::Exchange(key));
+                let lasting = self.timers.lasting(Route::TIMEOUT);
+                self.timers.after(now, lasting, key);
             }
             return key;
         };
@@ -135,16 +137,16 @@ impl<C: Codec> Engine<C> {
             Target::Answer(_) | Target::Refuse(..) => None,
         };
         x.pool = at.and_then(|at| self.pool_of.get(at)).copied();
-        x.mirror = route.mirror.filter(|mirror| self.rng.u32(0..100) < mirror.percent);
-        if let Some(mirror) = &mut x.mirror {
+        rare.mirror = route.mirror.filter(|mirror| self.rng.u32(0..100) < mirror.percent);
+        if let Some(mirror) = &mut rare.mirror {
             // From here on by pool: the plan may change before the request is sent.
             mirror.cluster = self.pool_of.get(mirror.cluster).copied().unwrap_or(usize::MAX);
         }
         if !route.request_headers.is_empty() {
-            x.request_headers = Some(route.request_headers.clone());
+            rare.request_headers = Some(route.request_headers.clone());
         }
         if !route.reply_headers.is_empty() {
-            x.reply_headers = Some(route.reply_headers.clone());
+            rare.reply_headers = Some(route.reply_headers.clone());
         }
         let pool = x.pool.and_then(|at| self.pools.get(at));
         x.of = pool.map_or(1, |p| p.endpoints.len().max(1));
@@ -154,7 +156,7 @@ impl<C: Codec> Engine<C> {
             && let Some(pool) = self.pools.get_mut(at)
             && pool.balancer.is_hashing()
         {
-            x.chosen = hashed(&mut view, attr, |v| pool.pick(now, Some(v)));
+            rare.chosen = hashed(&mut view, attr, |v| pool.pick(now, Some(v)));
         }
         let direct = match &route.target {
             Target::Answer(text) => Some((Outcome::Ok, text.clone())),
@@ -192,12 +194,13 @@ impl<C: Codec> Engine<C> {
             let wait = std::time::Duration::from_millis(u64::from(meta.wait_ms));
             x.deadline = now + timeout + wait;
             if meta.wait_ms == 0 && own.is_none() {
-                self.timers.after(now, timeout, Due::Exchange(key));
+                let lasting = self.timers.lasting(timeout);
+                self.timers.after(now, lasting, key);
             } else {
                 self.timers.at(x.deadline, Due::Exchange(key));
             }
         }
-        x.direct = direct;
+        rare.direct = direct;
         if tapped {
             self.stats.unknown_attributes += unknown;
             self.count_in(key);
@@ -240,7 +243,7 @@ impl<C: Codec> Engine<C> {
         let Some(x) = self.exchanges.get_mut(key) else {
             return;
         };
-        match x.direct.take() {
+        match x.rare.direct.take() {
             Some((Outcome::Ok, text)) => {
                 let end = (Outcome::Ok, Reason::Direct);
                 self.settle(now, key, None, end, 0, |codec, _, conn, q, chain| {
@@ -308,7 +311,7 @@ impl<C: Codec> Engine<C> {
             place: series.get(x.series as usize).map(|s| (&*s.route, &*s.cluster)),
             scratch: &mut self.scratch,
             unknown: unknown_attributes,
-            edits: &mut x.edits,
+            edits: &mut x.rare.edits,
         };
         x.filtered = from;
         let mut none = Learned::default();
@@ -353,7 +356,7 @@ impl<C: Codec> Engine<C> {
         let Some(x) = self.exchanges.get_mut(key) else {
             return;
         };
-        let frame = std::mem::take(&mut x.frame);
+        let frame = std::mem::take(&mut x.rare.frame);
         self.buffered = self.buffered.saturating_sub(frame.len());
         x.phase = Phase::Sent;
         let id = x.session;
@@ -374,7 +377,7 @@ impl<C: Codec> Engine<C> {
             place: series.get(x.series as usize).map(|s| (&*s.route, &*s.cluster)),
             scratch: &mut self.scratch,
             unknown: unknown_attributes,
-            edits: &mut x.edits,
+            edits: &mut x.rare.edits,
         };
         let worker =
             self.chains.get_mut(x.chain as usize).and_then(|chain| chain.workers.get_mut(at));
@@ -391,11 +394,11 @@ impl<C: Codec> Engine<C> {
     /// The filters have passed: the session's state may change, and the codec may answer itself.
     fn accept(&mut self, now: Time, key: Key, frame: &[u8], shared: Option<&Bytes>) {
         if let Some(x) = self.exchanges.get_mut(key)
-            && let Some(headers) = &x.request_headers
-            && !x.edits.is_empty()
+            && !x.rare.edits.is_empty()
+            && let Extras { edits, request_headers: Some(headers), .. } = &mut *x.rare
         {
             // The route's come first.
-            x.edits.splice(0..0, headers.iter().cloned());
+            edits.splice(0..0, headers.iter().cloned());
         }
         if let Err(end) = self.one_endpoint(key, frame) {
             self.settle_end(now, key, end);
@@ -471,7 +474,7 @@ impl<C: Codec> Engine<C> {
     pub(crate) fn park(&mut self, key: Key, phase: Phase, frame: &[u8]) {
         if let Some(x) = self.exchanges.get_mut(key) {
             x.phase = phase;
-            x.frame = frame.to_vec();
+            x.rare.frame = frame.to_vec();
             self.buffered += frame.len();
         }
     }

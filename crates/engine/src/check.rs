@@ -105,9 +105,9 @@ impl<C: Codec> Engine<C> {
             assert!(self.sessions.get(x.session.0).is_some(), "an exchange has a session");
             let s = &self.sessions.get(x.session.0).expect("just seen");
             assert!(s.open.contains(&key), "an exchange is open in its session");
-            buffered += x.kept.len();
+            buffered += x.rare.kept.len();
             if matches!(x.phase, Phase::Queued | Phase::Quiet | Phase::Asking(..)) {
-                buffered += x.frame.len();
+                buffered += x.rare.frame.len();
             }
         }
         for (_, link) in self.links.iter() {

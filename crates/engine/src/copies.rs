@@ -52,7 +52,7 @@ impl<C: Codec> Engine<C> {
         let Some(x) = self.exchanges.get(key) else {
             return;
         };
-        let Some(mirror) = x.mirror else { return };
+        let Some(mirror) = x.rare.mirror else { return };
         let (id, meta, tag) = (x.session, x.meta, x.tag);
         let copied = matches!(meta.kind, Kind::Request | Kind::Oneway)
             && meta.bind == Bind::Shared
@@ -65,7 +65,7 @@ impl<C: Codec> Engine<C> {
         if !copied || !s.held.is_empty() {
             return;
         }
-        let (route, headers, method) = (x.series, x.request_headers.clone(), x.method);
+        let (route, headers, method) = (x.series, x.rare.request_headers.clone(), x.method);
         let cluster = self.pools.get(pool).map_or(&self.empty, |p| &p.cluster.name);
         let route = self.stats.series.get(route as usize).map_or(&self.empty, |s| &s.route);
         let series = self.stats.mirrors.place(&route.clone(), cluster);
@@ -87,9 +87,9 @@ impl<C: Codec> Engine<C> {
             let sent = self.send_copy(now, copied, pool, frame, shared);
             if sent {
                 if let Some(x) = self.exchanges.get_mut(key) {
-                    x.copied = Some(copied);
+                    x.rare.copied = Some(copied);
                 }
-                self.timers.after(now, mirror.timeout, Due::Copy(copied));
+                self.timers.at(now + mirror.timeout, Due::Copy(copied));
             } else {
                 self.copies.remove(copied);
             }
@@ -313,9 +313,9 @@ impl<C: Codec> Engine<C> {
             return;
         };
         debug_assert_eq!(x.phase, Phase::Settled);
-        if let Some(copied) = x.copied.take() {
+        if let Some(copied) = x.rare.copied.take() {
             let mut seen = Seen::new(outcome, code);
-            seen.bytes = x.digest;
+            seen.bytes = x.rare.digest;
             self.original_ended(copied, seen);
         }
     }

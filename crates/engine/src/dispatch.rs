@@ -42,10 +42,10 @@ impl<C: Codec> Engine<C> {
         let whole = Whole { codec: &self.codec, conn: &s.conn, meta: &meta, tag, frame };
         let one = match held {
             Some(held) => Some(held.endpoint),
-            None if x.redirects > 0 => x.chosen,
+            None if x.rare.redirects > 0 => x.rare.chosen,
             None => {
                 self.scratch.clear();
-                whole.one(of, spread, x.chosen, &mut self.scratch, |key| p.pick(now, key))
+                whole.one(of, spread, x.rare.chosen, &mut self.scratch, |key| p.pick(now, key))
             }
         };
         match (one, meta.fan_out) {
@@ -160,7 +160,7 @@ impl<C: Codec> Engine<C> {
             return Vec::new();
         };
         x.phase = Phase::Sent;
-        let frame = std::mem::take(&mut x.frame);
+        let frame = std::mem::take(&mut x.rare.frame);
         self.buffered = self.buffered.saturating_sub(frame.len());
         frame
     }
@@ -254,7 +254,7 @@ impl<C: Codec> Engine<C> {
             return self.park(key, Phase::Quiet, frame);
         }
         if let Some(x) = self.exchanges.get_mut(key) {
-            x.fan = Some(fan);
+            x.rare.fan = Some(fan);
         }
         self.send_parts(now, key, pool, frame, shared);
     }
@@ -268,13 +268,13 @@ impl<C: Codec> Engine<C> {
         shared: Option<&Bytes>,
     ) {
         let mut bytes = std::mem::take(&mut self.bytes);
-        let used = self.exchanges.get(key).and_then(|x| x.fan.as_ref()).map_or(0, |f| f.used);
+        let used = self.exchanges.get(key).and_then(|x| x.rare.fan.as_ref()).map_or(0, |f| f.used);
         for at in 0..used {
             let Some(x) = self.exchanges.get_mut(key) else {
                 break;
             };
             let (meta, tag, of) = (x.meta, x.tag, x.of);
-            let Some(part) = x.fan.as_ref().and_then(|f| f.parts.get(at)) else {
+            let Some(part) = x.rare.fan.as_ref().and_then(|f| f.parts.get(at)) else {
                 break;
             };
             let endpoint = part.endpoint;
@@ -311,7 +311,7 @@ impl<C: Codec> Engine<C> {
         if x.phase == Phase::Settled {
             return;
         }
-        let Some(fan) = &mut x.fan else {
+        let Some(fan) = &mut x.rare.fan else {
             x.place = None;
             return self.settle_end(now, key, end);
         };

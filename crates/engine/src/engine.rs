@@ -158,7 +158,8 @@ impl<C: Codec> Engine<C> {
         self.series_of.clear();
         self.series_at.clear();
         self.series_at.resize(plan.routes.len(), (None, UNCOUNTED));
-        self.ways = plan.routes.iter().map(|route| Way::of(route, &self.pool_of)).collect();
+        let ways = plan.routes.iter().map(|route| Way::of(route, &self.pool_of, &mut self.timers));
+        self.ways = ways.collect();
         self.known.begin(&plan.table);
         self.plan = plan;
     }

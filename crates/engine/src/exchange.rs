@@ -1,6 +1,9 @@
 //! A request on the session's side, from admission to the moment its answer has its place.
 
-use std::sync::Arc;
+use std::{
+    ops::{Deref, DerefMut},
+    sync::Arc,
+};
 
 use heptad_core::{Chain, HeaderEdit, Kind, Meta, Outcome, Question, Reason, Time};
 
@@ -27,29 +30,74 @@ pub(crate) struct Exchange<T> {
     pub(crate) scratch: Vec<u64>,
     /// Filters whose `request` was called.
     pub(crate) filtered: usize,
-    /// What filters want changed.
-    pub(crate) edits: Vec<HeaderEdit>,
-    pub(crate) reply_headers: Option<Arc<[HeaderEdit]>>,
-    pub(crate) request_headers: Option<Arc<[HeaderEdit]>>,
     pub(crate) started: Time,
     pub(crate) deadline: Time,
     pub(crate) phase: Phase,
     /// The pool and endpoint it goes to, once chosen.
     pub(crate) pool: Option<usize>,
     pub(crate) endpoint: usize,
-    /// The endpoint, where an attribute's hash decided it.
-    pub(crate) chosen: Option<usize>,
     /// How many endpoints the cluster has.
     pub(crate) of: usize,
     /// Where its attempt is, if it has only one.
     pub(crate) place: Option<(LinkId, u64)>,
+    /// Where it is in an unordered session's list.
+    pub(crate) slot: usize,
+    /// At least one attempt was made.
+    pub(crate) sent: bool,
+    /// What an answer must repeat of the request.
+    pub(crate) words: Vec<u8>,
+    /// The finished reply, while it waits for its turn.
+    pub(crate) ready: Chain,
+    pub(crate) rare: Rare,
+}
+
+/// What few exchanges have. Kept apart, and told by one mark whether any of it was touched: the
+/// usual exchange neither reads nor clears it.
+#[derive(Debug, Default)]
+pub(crate) struct Rare {
+    touched: bool,
+    extras: Extras,
+}
+
+impl Rare {
+    /// Whether everything is as at the beginning.
+    #[inline]
+    pub(crate) const fn is_plain(&self) -> bool {
+        !self.touched
+    }
+}
+
+impl Deref for Rare {
+    type Target = Extras;
+
+    #[inline]
+    fn deref(&self) -> &Extras {
+        &self.extras
+    }
+}
+
+impl DerefMut for Rare {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut Extras {
+        self.touched = true;
+        &mut self.extras
+    }
+}
+
+/// The parts of an exchange that few have.
+#[derive(Debug, Default)]
+pub(crate) struct Extras {
+    /// What filters want changed.
+    pub(crate) edits: Vec<HeaderEdit>,
+    pub(crate) reply_headers: Option<Arc<[HeaderEdit]>>,
+    pub(crate) request_headers: Option<Arc<[HeaderEdit]>>,
+    /// The endpoint, where an attribute's hash decided it.
+    pub(crate) chosen: Option<usize>,
     pub(crate) fan: Option<Fan>,
     /// The frame, while it waits.
     pub(crate) frame: Vec<u8>,
     /// The frame as it was sent, where it may have to be sent again elsewhere.
     pub(crate) kept: Vec<u8>,
-    /// What an answer must repeat of the request.
-    pub(crate) words: Vec<u8>,
     /// How often it was, and what goes right ahead of it the next time.
     pub(crate) redirects: u8,
     pub(crate) ahead: (&'static [u8], u32),
@@ -60,16 +108,19 @@ pub(crate) struct Exchange<T> {
     pub(crate) direct: Option<(Outcome, Arc<str>)>,
     /// A digest of its reply, where the copy's is compared by bytes.
     pub(crate) digest: u64,
-    /// The finished reply, while it waits for its turn.
-    pub(crate) ready: Chain,
-    /// Where it is in an unordered session's list.
-    pub(crate) slot: usize,
-    /// At least one attempt was made.
-    pub(crate) sent: bool,
     /// Its number among the requests that a tap took; 0 for none.
     pub(crate) tapped: u64,
     /// How it ended and its code's number, for the tap, until it is its turn.
     pub(crate) told: Option<(End, u16)>,
+}
+
+impl Extras {
+    /// As at the beginning, but for short memory.
+    fn clear(&mut self) {
+        let mut edits = std::mem::take(&mut self.edits);
+        edits.clear();
+        *self = Self { edits, ..Self::default() };
+    }
 }
 
 /// Longest memory for an answer's words that an exchange at rest keeps.
@@ -87,43 +138,64 @@ impl<T> Exchange<T> {
             chain,
             scratch: Vec::new(),
             filtered: 0,
-            edits: Vec::new(),
-            mirror: None,
-            copied: None,
-            direct: None,
-            digest: 0,
-            reply_headers: None,
-            request_headers: None,
             started: now,
             deadline: Time::NEVER,
             phase: Phase::Sent,
             pool: None,
-            chosen: None,
             endpoint: 0,
             of: 1,
             place: None,
-            fan: None,
-            frame: Vec::new(),
-            kept: Vec::new(),
-            words: Vec::new(),
-            redirects: 0,
-            ahead: (&[], 0),
-            ready: Chain::default(),
             slot: 0,
             sent: false,
-            tapped: 0,
-            told: None,
+            words: Vec::new(),
+            ready: Chain::default(),
+            rare: Rare::default(),
         }
     }
 
     /// Makes one at rest what [`Exchange::new`] makes.
-    #[inline]
-    pub(crate) fn renew(&mut self, session: SessionId, meta: Meta, tag: T, chain: u32, now: Time) {
-        self.session = session;
-        self.meta = meta;
-        self.tag = tag;
-        self.chain = chain;
-        self.started = now;
+    #[inline(always)]
+    pub(crate) fn renew(&mut self, session: SessionId, meta: &Meta, tag: T, chain: u32, now: Time) {
+        // Every field by its name, so that none is forgotten and tells one client of another;
+        // `rest` has cleared the last three, and whoever asks a filter clears its memory.
+        let Self {
+            session: of_session,
+            meta: of_meta,
+            tag: of_tag,
+            series,
+            method,
+            chain: of_chain,
+            scratch: _,
+            filtered,
+            started,
+            deadline,
+            phase,
+            pool,
+            endpoint,
+            of,
+            place,
+            slot,
+            sent,
+            words: _,
+            ready: _,
+            rare: _,
+        } = self;
+        *of_session = session;
+        *of_meta = *meta;
+        *of_tag = tag;
+        *series = UNCOUNTED;
+        *method = UNCOUNTED;
+        *of_chain = chain;
+        *filtered = 0;
+        *started = now;
+        *deadline = Time::NEVER;
+        *phase = Phase::Sent;
+        *pool = None;
+        *endpoint = 0;
+        *of = 1;
+        *place = None;
+        *slot = 0;
+        *sent = false;
     }
 
     /// Keeps what an answer would have to repeat of the request.
@@ -140,82 +212,20 @@ impl<T> Exchange<T> {
         self.phase == Phase::Settled
     }
 
-    /// Leaves nothing of the request but what [`Exchange::renew`] sets, and short memory for the
-    /// next one; [`Exchange::new`] says what nothing is.
+    /// Gives back what it owns, but for short memory; [`Exchange::renew`] sets the rest.
     #[inline]
     pub(crate) fn rest(&mut self) {
-        // Every field by its name, so that none is forgotten and tells one client of another;
-        // `renew` sets the first five, and whoever asks a filter its memory.
-        let Self {
-            session: _,
-            meta: _,
-            tag: _,
-            chain: _,
-            started: _,
-            scratch: _,
-            series,
-            method,
-            filtered,
-            edits,
-            mirror,
-            copied,
-            direct,
-            digest,
-            reply_headers,
-            request_headers,
-            deadline,
-            phase,
-            pool,
-            chosen,
-            endpoint,
-            of,
-            place,
-            fan,
-            frame,
-            kept,
-            words,
-            redirects,
-            ahead,
-            ready,
-            slot,
-            sent,
-            tapped,
-            told,
-        } = self;
-        edits.clear();
-        words.clear();
-        if words.capacity() > KEEP {
-            *words = Vec::new();
+        self.words.clear();
+        if self.words.capacity() > KEEP {
+            self.words = Vec::new();
         }
-        if frame.capacity() + kept.capacity() > 0 {
-            (*frame, *kept) = (Vec::new(), Vec::new());
+        if !self.ready.is_bare() {
+            self.ready = Chain::default();
         }
-        if !ready.is_bare() {
-            *ready = Chain::default();
+        if self.rare.touched {
+            self.rare.extras.clear();
+            self.rare.touched = false;
         }
-        *series = UNCOUNTED;
-        *method = UNCOUNTED;
-        *filtered = 0;
-        *mirror = None;
-        *copied = None;
-        *direct = None;
-        *digest = 0;
-        *reply_headers = None;
-        *request_headers = None;
-        *deadline = Time::NEVER;
-        *phase = Phase::Sent;
-        *pool = None;
-        *chosen = None;
-        *endpoint = 0;
-        *of = 1;
-        *place = None;
-        *fan = None;
-        *redirects = 0;
-        *ahead = (&[], 0);
-        *slot = 0;
-        *sent = false;
-        *tapped = 0;
-        *told = None;
     }
 }
 

@@ -15,13 +15,12 @@ use crate::{
     admit::{UNCOUNTED, ask, fit},
     arena::{Arena, Key},
     calls::{Attempt, Role},
-    exchange::{Exchange, Phase},
+    exchange::{Exchange, Extras, Phase},
     known::{Habit, Learned},
     leftovers::{LARGE, Leftovers},
     link::{Link, Usage},
     pool::Pool,
     session::Session,
-    timers::Due,
     view::{Names, View},
 };
 
@@ -65,11 +64,18 @@ impl<C: Codec> Engine<C> {
             return false;
         }
         let names = Names::read(codec, &s.conn, meta, frame, words);
-        let certain = certain(names.service, names.method);
-        let met = certain.and_then(|(service, method)| stats.near(service, method));
-        let habit = met.map_or(Habit::default(), |method| known.of(method, &s.here));
+        let met = match certain(names.service, names.method) {
+            Some((service, method)) => stats.near(s.here.method(), service, method),
+            None => None,
+        };
+        let habit = match met {
+            Some(method) => known.of(method, &s.here),
+            None => Habit::default(),
+        };
         let mut unknown = 0;
-        let found = habit.route.or_else(|| {
+        let found = if habit.route.is_some() {
+            habit.route
+        } else {
             let mut view = View {
                 codec,
                 id,
@@ -85,9 +91,11 @@ impl<C: Codec> Engine<C> {
                 edits: &mut Vec::new(),
             };
             plan.table.find(&mut self.find, &mut view)
-        });
-        let Some((number, way)) = found.and_then(|at| Some((at, ways.get_mut(at)?.as_mut()?)))
-        else {
+        };
+        let Some(number) = found else {
+            return false;
+        };
+        let Some(Some(way)) = ways.get_mut(number) else {
             return false;
         };
         let Some(p) = pools.get_mut(way.pool) else {
@@ -107,7 +115,7 @@ impl<C: Codec> Engine<C> {
         let chain_number = u32::try_from(chain_at).unwrap_or(0);
         let key = match exchanges.reuse() {
             Some((key, x)) => {
-                x.renew(id, *meta, tag, chain_number, now);
+                x.renew(id, meta, tag, chain_number, now);
                 key
             }
             None => exchanges.insert(Exchange::new(id, *meta, tag, chain_number, now)),
@@ -129,13 +137,13 @@ impl<C: Codec> Engine<C> {
         x.pool = Some(way.pool);
         x.of = p.endpoints.len();
         if let Some(edits) = &way.request_headers {
-            x.request_headers = Some(edits.clone());
+            x.rare.request_headers = Some(edits.clone());
         }
         if let Some(edits) = &way.reply_headers {
-            x.reply_headers = Some(edits.clone());
+            x.rare.reply_headers = Some(edits.clone());
         }
         if let Some(timeout) = way.timeout {
-            x.deadline = timers.after(now, timeout, Due::Exchange(key));
+            x.deadline = timers.after(now, timeout, key);
         }
         let words = codec.keep(&s.conn, meta, frame, scratch);
         x.keep_words(words);
@@ -148,6 +156,7 @@ impl<C: Codec> Engine<C> {
         let mut verdict = Verdict::Pass;
         if !chain.workers.is_empty() {
             let (mut unknown, place) = (0, Some((&*series.route, &*series.cluster)));
+            let mut edits = Vec::new();
             let mut view = View {
                 codec,
                 id,
@@ -160,7 +169,7 @@ impl<C: Codec> Engine<C> {
                 place,
                 scratch,
                 unknown: &mut unknown,
-                edits: &mut x.edits,
+                edits: &mut edits,
             };
             fit(&mut x.scratch, chain.workers.len());
             let (workers, memory) = (&mut chain.workers, &mut x.scratch);
@@ -174,6 +183,9 @@ impl<C: Codec> Engine<C> {
                 known.learn(method, number, learned, &mut s.here);
             }
             stats.unknown_attributes += unknown;
+            if !edits.is_empty() {
+                x.rare.edits = edits;
+            }
         } else if let Some(method) = met
             && !habit.met
         {
@@ -262,9 +274,12 @@ impl<C: Codec> Engine<C> {
         };
         let Meta { kind, bind, fan_out, quiet, .. } = x.meta;
         let asked = kind == Kind::Request && bind == Bind::Shared && !quiet && x.sent;
-        let one = x.fan.is_none() && (x.of <= 1 || fan_out != FanOut::Index);
-        let alone =
-            x.kept.is_empty() && x.copied.is_none() && x.tapped == 0 && x.reply_headers.is_none();
+        let one = x.of <= 1 || fan_out != FanOut::Index;
+        let alone = x.rare.is_plain() || {
+            let Extras { fan, kept, copied, tapped, reply_headers, .. } = &*x.rare;
+            let kept = !kept.is_empty() || fan.is_some() || copied.is_some();
+            !kept && *tapped == 0 && reply_headers.is_none()
+        };
         let open = x.phase == Phase::Sent && s.unread() <= hard;
         let stays = matches!(l.usage, Usage::Shared(_)) && !l.prepared && !l.draining;
         if !(asked && one && alone && open && stays) {
@@ -362,7 +377,8 @@ impl<C: Codec> Pen<'_, C> {
         let Meta { kind, bind, fan_out, .. } = x.meta;
         let several = x.of > 1 && matches!(fan_out, FanOut::All | FanOut::Index);
         let usual = kind == Kind::Request && bind == Bind::Shared && p.share && !p.redirects;
-        if !usual || several || x.redirects > 0 || x.fan.is_some() || !s.held.is_empty() {
+        let again = !x.rare.is_plain() && (x.rare.redirects > 0 || x.rare.fan.is_some());
+        if !usual || several || again || !s.held.is_empty() {
             return false;
         }
         let policy = &p.cluster.links;
@@ -390,10 +406,11 @@ impl<C: Codec> Pen<'_, C> {
         let Some(wire) = l.calls.push(Attempt { tag: x.tag, role, orphaned: None }) else {
             return false;
         };
-        let headers = match &x.request_headers {
-            _ if !x.edits.is_empty() => &x.edits,
-            Some(headers) => &headers[..],
-            None => &[],
+        let headers = match &*x.rare {
+            _ if x.rare.is_plain() => &[][..],
+            Extras { edits, .. } if !edits.is_empty() => edits,
+            Extras { request_headers: Some(headers), .. } => &headers[..],
+            _ => &[],
         };
         leftovers.furnish(&mut l.out, LARGE);
         let mark = l.out.mark();
@@ -423,10 +440,14 @@ impl<C: Codec> Pen<'_, C> {
 
 /// The service and method of a request, if there is no doubt about either: what can be read, and is
 /// not empty where there is something.
+#[inline(always)]
 fn certain<'a>(service: Found<'a>, method: Found<'a>) -> Option<(&'a [u8], &'a [u8])> {
-    let method = method.ok()?.filter(|method| !method.is_empty())?;
-    match service.ok()? {
-        None => Some((&[], method)),
-        Some(service) => (!service.is_empty()).then_some((service, method)),
+    match (service, method) {
+        (Ok(service), Ok(Some(method))) if !method.is_empty() => match service {
+            None => Some((&[], method)),
+            Some(service) if !service.is_empty() => Some((service, method)),
+            Some(_) => None,
+        },
+        _ => None,
     }
 }

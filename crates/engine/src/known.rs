@@ -1,12 +1,16 @@
 //! What requests of a service and method led to, so that the next ones need not ask again, and where
 //! plain routes lead. Keeps what the names alone decide; whatever else decides is asked each time.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use heptad_core::{HeaderEdit, Repeats};
 use heptad_route::Table;
 
-use crate::{Route, Target, admit::UNCOUNTED};
+use crate::{
+    Route, Target,
+    admit::UNCOUNTED,
+    timers::{Lasting, Timers},
+};
 
 /// Fates by the number that a service and method have in the counters, for one plan.
 #[derive(Debug, Default)]
@@ -40,11 +44,13 @@ impl Known {
     }
 
     /// What is known of a method on a session that remembers this.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn of(&self, method: u32, here: &Here) -> Habit {
-        let habit = self.habits.get(method as usize).copied().unwrap_or_default();
+        let Some(habit) = self.habits.get(method as usize) else {
+            return Habit::default();
+        };
         let known = habit.met && (here.plan, here.method) == (self.plan, method);
-        Habit { passes: habit.passes | if known { here.passes } else { 0 }, here: known, ..habit }
+        Habit { passes: habit.passes | if known { here.passes } else { 0 }, here: known, ..*habit }
     }
 
     /// Remembers what became of a request, for its method and for its session.
@@ -72,6 +78,13 @@ pub(crate) struct Here {
     plan: u32,
     method: u32,
     passes: u64,
+}
+
+impl Here {
+    /// The number of the method that came last on this session, if any.
+    pub(crate) fn method(&self) -> u32 {
+        self.method
+    }
 }
 
 /// What filters have said while they were asked.
@@ -102,14 +115,14 @@ pub(crate) struct Way {
     pub(crate) pool: usize,
     /// Its counters; [`UNCOUNTED`] until it is first taken.
     pub(crate) series: u32,
-    pub(crate) timeout: Option<Duration>,
+    pub(crate) timeout: Option<Lasting>,
     pub(crate) request_headers: Option<Arc<[HeaderEdit]>>,
     pub(crate) reply_headers: Option<Arc<[HeaderEdit]>>,
 }
 
 impl Way {
     /// Where a route leads, if it is such a one; `pool_of` has the pool of each cluster.
-    pub(crate) fn of(route: &Route, pool_of: &[usize]) -> Option<Self> {
+    pub(crate) fn of(route: &Route, pool_of: &[usize], timers: &mut Timers) -> Option<Self> {
         let Target::Cluster(at) = route.target else {
             return None;
         };
@@ -120,7 +133,7 @@ impl Way {
         Some(Self {
             pool: *pool_of.get(at)?,
             series: UNCOUNTED,
-            timeout: route.timeout,
+            timeout: route.timeout.map(|after| timers.lasting(after)),
             request_headers: edits(&route.request_headers),
             reply_headers: edits(&route.reply_headers),
         })

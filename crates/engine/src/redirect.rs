@@ -22,12 +22,12 @@ impl<C: Codec> Engine<C> {
         };
         let free = matches!(x.meta.bind, Bind::Shared | Bind::Exchange);
         let held = self.sessions.get(x.session.0).is_none_or(|s| !s.held.is_empty());
-        if free && !held && x.kept.is_empty() {
+        if free && !held && x.rare.kept.is_empty() {
             let mut kept = self.spare_frames.pop().unwrap_or_default();
             kept.clear();
             kept.extend_from_slice(frame);
             self.buffered += kept.len();
-            x.kept = kept;
+            x.rare.kept = kept;
         }
     }
 
@@ -39,7 +39,7 @@ impl<C: Codec> Engine<C> {
         let Some(p) = x.pool.and_then(|at| self.pools.get_mut(at)) else {
             return false;
         };
-        if x.redirects >= MOST {
+        if x.rare.redirects >= MOST {
             return false;
         }
         let Some(endpoint) = p.learn(to.address) else {
@@ -48,10 +48,10 @@ impl<C: Codec> Engine<C> {
         if let Some(slot) = to.slot {
             p.balancer.move_slot(slot, endpoint);
         }
-        x.redirects += 1;
-        x.chosen = Some(endpoint);
-        x.ahead = to.ahead;
-        let frame = std::mem::take(&mut x.kept);
+        x.rare.redirects += 1;
+        x.rare.chosen = Some(endpoint);
+        x.rare.ahead = to.ahead;
+        let frame = std::mem::take(&mut x.rare.kept);
         self.buffered = self.buffered.saturating_sub(frame.len());
         self.stats.redirects += 1;
         self.dispatch(now, key, &frame, None);

@@ -40,7 +40,7 @@ impl<C: Codec> Engine<C> {
             self.stats.late_replies += 1;
             return;
         }
-        if let Some(fan) = &mut x.fan {
+        if let Some(fan) = &mut x.rare.fan {
             let Some(p) = fan.parts.get_mut(part as usize) else {
                 return;
             };
@@ -55,7 +55,7 @@ impl<C: Codec> Engine<C> {
             return;
         }
         x.place = None;
-        if !x.kept.is_empty()
+        if !x.rare.kept.is_empty()
             && meta.outcome != Outcome::Ok
             && let Some(redirect) = self.codec.redirect(meta, frame)
             && self.redirect(now, key, &redirect)
@@ -73,18 +73,18 @@ impl<C: Codec> Engine<C> {
             self.stats.code(self.codec.code_name(meta, frame))
         };
         if let Some(x) = self.exchanges.get(key)
-            && x.copied.is_some()
-            && x.mirror.is_some_and(|mirror| mirror.compare == Compare::Bytes)
+            && x.rare.copied.is_some()
+            && x.rare.mirror.is_some_and(|mirror| mirror.compare == Compare::Bytes)
         {
             let digest = self.digest(link, id, meta, tag, request.id, frame);
             if let Some(x) = self.exchanges.get_mut(key) {
-                x.digest = digest;
+                x.rare.digest = digest;
             }
         }
         let Some(x) = self.exchanges.get(key) else {
             return;
         };
-        let headers = x.reply_headers.clone();
+        let headers = x.rare.reply_headers.clone();
         let whole = (x.of > 1 && request.fan_out == FanOut::Index).then_some(Part::new(
             x.endpoint,
             x.of,
@@ -118,7 +118,7 @@ impl<C: Codec> Engine<C> {
             return;
         };
         let (id, of, tag, request) = (x.session, x.of, x.tag, x.meta);
-        let Some(fan) = x.fan.take() else { return };
+        let Some(fan) = x.rare.fan.take() else { return };
         let parts: Vec<PartReply<'_>> = fan.active().iter().map(|p| part_reply(p, of)).collect();
         let failed = parts.iter().find_map(|p| p.reply.err());
         let code = parts
@@ -206,10 +206,10 @@ impl<C: Codec> Engine<C> {
         if x.phase == Phase::Settled {
             return;
         }
-        self.buffered = self.buffered.saturating_sub(x.frame.len());
-        x.frame = Vec::new();
+        self.buffered = self.buffered.saturating_sub(x.rare.frame.len());
+        x.rare.frame = Vec::new();
         let place = x.place.take();
-        let fan = x.fan.take();
+        let fan = x.rare.fan.take();
         // From here on nothing that ends can fail or join this exchange.
         if let Some((link, wire)) = place {
             self.orphan(now, key, link, wire);
@@ -247,15 +247,15 @@ impl<C: Codec> Engine<C> {
             return;
         }
         x.phase = Phase::Settled;
-        self.buffered = self.buffered.saturating_sub(x.kept.len());
-        recycle_frame(&mut self.spare_frames, &mut x.kept);
+        self.buffered = self.buffered.saturating_sub(x.rare.kept.len());
+        recycle_frame(&mut self.spare_frames, &mut x.rare.kept);
         let took = x.sent.then(|| now - x.started);
         self.stats.ended(x.series, x.method, end, code, took);
         if let Some(series) = self.stats.series.get_mut(x.series as usize) {
             series.in_flight = series.in_flight.saturating_sub(1);
         }
         let id = x.session;
-        if x.copied.is_some() {
+        if x.rare.copied.is_some() {
             self.tell_copy(key, end.0, code);
         }
         let Some(x) = self.exchanges.get_mut(key) else {
@@ -296,7 +296,7 @@ impl<C: Codec> Engine<C> {
         }
         let wrote = chain.len() - before;
         self.leftovers.strip(&mut chain);
-        let tapped = x.tapped > 0;
+        let tapped = x.rare.tapped > 0;
         if front {
             s.out = chain;
         } else {
@@ -307,7 +307,7 @@ impl<C: Codec> Engine<C> {
             self.tap_reply(now, key, end, code, Some(before));
         } else if tapped && let Some(x) = self.exchanges.get_mut(key) {
             // A tap shows replies in their turn.
-            x.told = Some((end, code));
+            x.rare.told = Some((end, code));
         }
         self.filters_done(now, key, end, code, wrote);
         let Some(s) = self.sessions.get_mut(id.0) else {
@@ -361,7 +361,7 @@ impl<C: Codec> Engine<C> {
         }
         told.request_bytes = x.meta.len.into();
         told.reply_bytes = wrote as u64;
-        told.attempts = u32::from(x.sent) + u32::from(x.redirects);
+        told.attempts = u32::from(x.sent) + u32::from(x.rare.redirects);
         told.started = x.started;
         for (worker, scratch) in chain.workers.iter_mut().zip(&x.scratch).take(x.filtered) {
             if *scratch != 0 {
@@ -390,7 +390,7 @@ impl<C: Codec> Engine<C> {
             if x.phase != Phase::Settled {
                 return;
             }
-            if let Some((end, code)) = x.told.take() {
+            if let Some((end, code)) = x.rare.told.take() {
                 let now = s.active;
                 self.tap_reply(now, key, end, code, None);
                 continue;

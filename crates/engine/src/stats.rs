@@ -140,13 +140,29 @@ impl Stats {
     }
 
     /// The handle of a service and method that were met lately, byte for byte these; never that of
-    /// the overflow.
-    #[inline]
-    pub(crate) fn near(&self, service: &[u8], method: &[u8]) -> Option<u32> {
+    /// the overflow. `guess` is the one that is most likely.
+    #[inline(always)]
+    pub(crate) fn near(&self, guess: u32, service: &[u8], method: &[u8]) -> Option<u32> {
+        if self.is(guess, service, method) {
+            return Some(guess);
+        }
+        self.nearby(service, method)
+    }
+
+    #[inline(never)]
+    fn nearby(&self, service: &[u8], method: &[u8]) -> Option<u32> {
         let at = *self.near.get(near(service, method))?;
-        let m = self.methods.get(at as usize)?;
-        let alike = same(m.method.as_bytes(), method) && same(m.service.as_bytes(), service);
-        (alike && at != 0).then_some(at)
+        self.is(at, service, method).then_some(at)
+    }
+
+    #[inline(always)]
+    fn is(&self, at: u32, service: &[u8], method: &[u8]) -> bool {
+        match self.methods.get(at as usize) {
+            Some(m) if at != 0 => {
+                same(m.method.as_bytes(), method) && same(m.service.as_bytes(), service)
+            }
+            _ => false,
+        }
     }
 
     /// The handle of a service and method.
@@ -155,7 +171,7 @@ impl Stats {
         if service.len() > Self::MAX_NAME || method.len() > Self::MAX_NAME {
             return 0;
         }
-        if let Some(at) = self.near(service, method) {
+        if let Some(at) = self.nearby(service, method) {
             return at;
         }
         let near = near(service, method);
@@ -330,18 +346,21 @@ impl Stats {
 
 /// Whether two names are the same. They are short: the C library takes several times as long to
 /// find that out.
-#[inline]
+#[inline(always)]
 fn same(one: &[u8], other: &[u8]) -> bool {
     if one.len() != other.len() {
         return false;
     }
-    match (one.last_chunk::<8>(), other.last_chunk::<8>()) {
-        (Some(end), Some(other_end)) => {
-            let pairs = one.as_chunks::<8>().0.iter().zip(other.as_chunks::<8>().0);
-            pairs.fold(end == other_end, |same, (one, other)| same & (one == other))
-        }
-        _ => one.iter().zip(other).fold(0, |all, (one, other)| all | (one ^ other)) == 0,
+    if let (Some(end), Some(other_end)) = (one.last_chunk::<8>(), other.last_chunk::<8>()) {
+        let pairs = one.as_chunks::<8>().0.iter().zip(other.as_chunks::<8>().0);
+        return pairs.fold(end == other_end, |same, (one, other)| same & (one == other));
     }
+    if let (Some(end), Some(other_end)) = (one.last_chunk::<4>(), other.last_chunk::<4>()) {
+        return end == other_end && one.first_chunk::<4>() == other.first_chunk::<4>();
+    }
+    // The first, the last, and the one between them if there is one.
+    let ends = one.first() == other.first() && one.last() == other.last();
+    ends && one.get(1) == other.get(1)
 }
 
 /// Where the handle of a service and method is, if they were met lately.

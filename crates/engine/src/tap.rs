@@ -260,21 +260,21 @@ impl<C: Codec> Engine<C> {
             place: self.stats.series.get(x.series as usize).map(|s| (&*s.route, &*s.cluster)),
             scratch: &mut self.scratch,
             unknown: &mut 0,
-            edits: &mut x.edits,
+            edits: &mut x.rare.edits,
         };
         if what.when.eval(&mut view) != Tri::True
             || (what.percent < 100.0 && self.rng.f64() * 100.0 >= what.percent)
         {
             return;
         }
-        x.tapped =
+        x.rare.tapped =
             self.plan.tap.as_ref().map_or(0, |tap| 1 + tap.next.fetch_add(1, Ordering::Relaxed));
         let (mut service, mut method) = (Vec::new(), Vec::new());
         let conn = &session.conn;
         let record = TapRecord {
             reply: false,
             time: now,
-            call: x.tapped,
+            call: x.rare.tapped,
             session: x.session.0.to_bits(),
             ip: session.peer.ip,
             port: session.peer.port,
@@ -319,7 +319,7 @@ impl<C: Codec> Engine<C> {
         let Some(x) = self.exchanges.get(key) else {
             return;
         };
-        let (id, call) = (x.session, x.tapped);
+        let (id, call) = (x.session, x.rare.tapped);
         let Some(session) = self.sessions.get(id.0) else {
             return;
         };

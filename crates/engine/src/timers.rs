@@ -29,8 +29,23 @@ pub(crate) enum Due {
 
 #[derive(Debug, Default)]
 pub(crate) struct Timers {
-    queues: Vec<(Duration, VecDeque<(Time, Due)>)>,
+    queues: Vec<Queue>,
     heap: BinaryHeap<Reverse<(Time, Due)>>,
+}
+
+/// Deadlines of exchanges that are all as long: as sorted as they come.
+#[derive(Debug)]
+struct Queue {
+    nanos: u64,
+    last: Time,
+    dues: VecDeque<(Time, Key)>,
+}
+
+/// One of few durations that are used again and again, and its queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Lasting {
+    nanos: u64,
+    queue: usize,
 }
 
 /// Durations that get a queue of their own; more go to the heap.
@@ -40,24 +55,30 @@ const MAX_QUEUES: usize = 16;
 const ROOM: usize = 1024;
 
 impl Timers {
-    /// A deadline `after` from `now`, where `after` is one of few durations used again and again.
-    /// Returns when it is.
-    #[inline]
-    pub(crate) fn after(&mut self, now: Time, after: Duration, due: Due) -> Time {
-        let at = now + after;
-        if let Some((_, queue)) = self.queues.iter_mut().find(|(d, _)| *d == after) {
-            // A caller whose clock went back (another thread's reading) must not break the order.
-            if queue.back().is_none_or(|(last, _)| *last <= at) {
-                queue.push_back((at, due));
-                return at;
-            }
-        } else if self.queues.len() < MAX_QUEUES {
-            let mut queue = VecDeque::with_capacity(ROOM);
-            queue.push_back((at, due));
-            self.queues.push((after, queue));
-            return at;
+    /// A duration with a queue of its own, as long as there are few.
+    pub(crate) fn lasting(&mut self, after: Duration) -> Lasting {
+        let nanos = u64::try_from(after.as_nanos()).unwrap_or(u64::MAX);
+        let known = self.queues.iter().position(|queue| queue.nanos == nanos);
+        let queue = known.unwrap_or(self.queues.len());
+        if known.is_none() && queue < MAX_QUEUES {
+            let dues = VecDeque::with_capacity(ROOM);
+            self.queues.push(Queue { nanos, last: Time::ZERO, dues });
         }
-        self.at(at, due);
+        Lasting { nanos, queue }
+    }
+
+    /// The deadline of an exchange, so long from `now`. Returns when it is.
+    #[inline(always)]
+    pub(crate) fn after(&mut self, now: Time, lasting: Lasting, key: Key) -> Time {
+        let at = Time::from_nanos(now.as_nanos().saturating_add(lasting.nanos));
+        match self.queues.get_mut(lasting.queue) {
+            Some(queue) if queue.last <= at => {
+                queue.last = at;
+                queue.dues.push_back((at, key));
+            }
+            // A caller whose clock went back (another thread's reading) must not break the order.
+            _ => self.at(at, Due::Exchange(key)),
+        }
         at
     }
 
@@ -69,13 +90,13 @@ impl Timers {
     /// The earliest deadline that `alive` still wants.
     pub(crate) fn next(&mut self, alive: impl Fn(Time, &Due) -> bool) -> Option<Time> {
         let mut next: Option<Time> = None;
-        for (_, queue) in &mut self.queues {
-            while let Some((at, due)) = queue.front() {
-                if alive(*at, due) {
-                    next = Some(next.map_or(*at, |n| n.min(*at)));
+        for queue in &mut self.queues {
+            while let Some(&(at, key)) = queue.dues.front() {
+                if alive(at, &Due::Exchange(key)) {
+                    next = Some(next.map_or(at, |n| n.min(at)));
                     break;
                 }
-                queue.pop_front();
+                queue.dues.pop_front();
             }
         }
         while let Some(Reverse((at, due))) = self.heap.peek() {
@@ -90,9 +111,9 @@ impl Timers {
 
     /// Removes one deadline that has passed.
     pub(crate) fn pop(&mut self, now: Time) -> Option<(Time, Due)> {
-        for (_, queue) in &mut self.queues {
-            if queue.front().is_some_and(|(at, _)| *at <= now) {
-                return queue.pop_front();
+        for queue in &mut self.queues {
+            if queue.dues.front().is_some_and(|(at, _)| *at <= now) {
+                return queue.dues.pop_front().map(|(at, key)| (at, Due::Exchange(key)));
             }
         }
         if self.heap.peek().is_some_and(|Reverse((at, _))| *at <= now) {

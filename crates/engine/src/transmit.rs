@@ -58,7 +58,7 @@ impl<C: Codec> Engine<C> {
         let Some(x) = self.exchanges.get_mut(key) else {
             return;
         };
-        match &mut x.fan {
+        match &mut x.rare.fan {
             Some(fan) => {
                 if let Some(p) = fan.parts.get_mut(part as usize) {
                     p.place = Some((link, wire));
@@ -133,7 +133,7 @@ impl<C: Codec> Engine<C> {
                 return self.link_dirty(link);
             }
         }
-        let (bytes, replies) = std::mem::take(&mut x.ahead);
+        let (bytes, replies) = std::mem::take(&mut x.rare.ahead);
         l.out.extend(bytes);
         l.calls.push_preludes(replies);
         let oneway = x.meta.kind == Kind::Oneway;
@@ -147,12 +147,12 @@ impl<C: Codec> Engine<C> {
         let written: Result<u64, Fault> = match wire {
             None => Err(Fault::new(Outcome::Overloaded, Reason::Ids, "no free id")),
             Some(wire) => {
-                let headers = match &x.request_headers {
-                    _ if !x.edits.is_empty() => &x.edits,
+                let headers = match &x.rare.request_headers {
+                    _ if !x.rare.edits.is_empty() => &x.rare.edits,
                     Some(headers) => &headers[..],
                     None => &[],
                 };
-                let split = x.fan.is_some() && x.meta.fan_out == FanOut::Split;
+                let split = x.rare.fan.is_some() && x.meta.fan_out == FanOut::Split;
                 let whole = (x.of > 1).then_some(Part::new(l.endpoint, x.of, &[]));
                 let many = matches!(x.meta.fan_out, FanOut::All | FanOut::Index);
                 let edit =

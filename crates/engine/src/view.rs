@@ -32,7 +32,7 @@ pub(crate) struct Names<'a> {
 
 impl<'a> Names<'a> {
     /// Reads them; `words` are buffers for what must be decoded.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn read<C: Codec>(
         codec: &'a C,
         conn: &'a C::Conn,
