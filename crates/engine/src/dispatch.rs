@@ -64,9 +64,21 @@ impl<C: Codec> Engine<C> {
         frame: &[u8],
         shared: Option<&Bytes>,
     ) {
-        if self.send_express(key, pool, endpoint, frame, shared) {
-            return;
+        if !self.send_express(now, key, pool, endpoint, frame, shared) {
+            self.dispatch_the_long_way(now, key, pool, endpoint, frame, shared);
         }
+    }
+
+    /// A frame for one endpoint that is not plainly for a link that is there.
+    pub(crate) fn dispatch_the_long_way(
+        &mut self,
+        now: Time,
+        key: Key,
+        pool: usize,
+        endpoint: usize,
+        frame: &[u8],
+        shared: Option<&Bytes>,
+    ) {
         self.keep(key, pool, frame);
         if let Some(x) = self.exchanges.get_mut(key) {
             x.endpoint = endpoint;

@@ -1,12 +1,12 @@
-//! The usual case in one go: a request that goes plainly to one endpoint over a shared link, and its
-//! good reply. What is not usual is left alone and takes the long way, which comes to the same
+//! The usual case in one go: a request that goes plainly to one endpoint, over a shared link or a free
+//! one, and its good reply. What is not usual is left alone and takes the long way, which comes to the same
 //! result; nothing has changed until it is clear that nothing stands in the way.
 
 use std::collections::VecDeque;
 
 use bytes::Bytes;
 use heptad_core::{
-    Accepted, Bind, Codec, FanOut, Found, Kind, Meta, Outcome, Reason, Rewrite, Splice, Time,
+    Accepted, Bind, Codec, FanOut, Flavour, Found, Kind, Meta, Outcome, Reason, Rewrite, Splice, Time,
     Verdict,
 };
 
@@ -15,12 +15,14 @@ use crate::{
     admit::{UNCOUNTED, ask, fit},
     arena::{Arena, Key},
     calls::{Attempt, Role},
-    exchange::{Exchange, Extras, Phase},
+    exchange::{Exchange, Extras, Job, JobOf, Phase},
     known::{Habit, Learned},
     leftovers::{LARGE, Leftovers},
-    link::{Link, Usage},
-    pool::Pool,
+    link::{Link, LinkState, Usage},
+    plan::End,
+    pool::{Endpoint, Pool},
     session::Session,
+    timers::{Due, Timers},
     view::{Names, View},
 };
 
@@ -33,6 +35,7 @@ struct Pen<'a, C: Codec> {
     links: &'a mut Arena<Link<C>>,
     leftovers: &'a mut Leftovers,
     events: &'a mut VecDeque<Event>,
+    buffered: &'a mut usize,
     ordered: bool,
     by_id: bool,
 }
@@ -56,7 +59,8 @@ impl<C: Codec> Engine<C> {
         }
         let (ordered, by_id) = (self.traits.ordered, !self.in_order());
         let Self { codec, plan, sessions, exchanges, pools, links, chains, .. } = self;
-        let Self { ways, known, stats, timers, events, words, scratch, leftovers, .. } = self;
+        let Self { ways, known, stats, timers, events, words, scratch, leftovers, buffered, .. } =
+            self;
         let Some(s) = sessions.get_mut(id.0) else {
             return false;
         };
@@ -215,18 +219,20 @@ impl<C: Codec> Engine<C> {
             self.settle_end(now, key, (Outcome::NoEndpoint, Reason::None));
             return true;
         };
-        let mut pen = Pen { codec, links, leftovers, events, ordered, by_id };
-        if pen.send(key, x, s, p, (pool, endpoint), frame, shared) {
-            return true;
+        let mut pen = Pen { codec, links, leftovers, events, buffered, ordered, by_id };
+        match pen.send(key, x, s, p, (pool, endpoint), frame, shared) {
+            Sent::Yes => return true,
+            Sent::Refused(link, end) => self.unsent(now, key, link, end),
+            Sent::Left => self.dispatch_the_long_way(now, key, pool, endpoint, frame, shared),
         }
-        self.dispatch_one(now, key, pool, endpoint, frame, shared);
         self.stall_behind(id, key);
         true
     }
 
-    /// Writes a request to the shared link of its session; false if that is not all there is to do.
+    /// Writes a request to its link; false if that is not all there is to do.
     pub(crate) fn send_express(
         &mut self,
+        now: Time,
         key: Key,
         pool: usize,
         endpoint: usize,
@@ -234,15 +240,28 @@ impl<C: Codec> Engine<C> {
         shared: Option<&Bytes>,
     ) -> bool {
         let (ordered, by_id) = (self.traits.ordered, !self.in_order());
-        let Self { exchanges, sessions, links, pools, codec, leftovers, events, .. } = self;
+        let Self { exchanges, sessions, links, pools, codec, leftovers, events, buffered, .. } =
+            self;
         let (Some(x), Some(p)) = (exchanges.get_mut(key), pools.get_mut(pool)) else {
             return false;
         };
         let Some(s) = sessions.get_mut(x.session.0) else {
             return false;
         };
-        let mut pen = Pen { codec, links, leftovers, events, ordered, by_id };
-        pen.send(key, x, s, p, (pool, endpoint), frame, shared)
+        let mut pen = Pen { codec, links, leftovers, events, buffered, ordered, by_id };
+        match pen.send(key, x, s, p, (pool, endpoint), frame, shared) {
+            Sent::Yes => {}
+            Sent::Refused(link, end) => self.unsent(now, key, link, end),
+            Sent::Left => return false,
+        }
+        true
+    }
+
+    /// A frame could not be written to the link that it had.
+    fn unsent(&mut self, now: Time, key: Key, link: LinkId, end: End) {
+        self.left_link(key, link);
+        self.free_link(now, link);
+        self.fail_part(now, key, 0, end);
     }
 
     /// Settles an exchange with the reply to its only attempt; false if that is not all there is
@@ -265,7 +284,7 @@ impl<C: Codec> Engine<C> {
         }
         let (ordered, by_id) = (self.traits.ordered, !self.in_order());
         let hard = self.limits().hard_mark;
-        let Self { exchanges, sessions, links, pools, codec, leftovers, stats, .. } = self;
+        let Self { exchanges, sessions, links, pools, codec, leftovers, stats, timers, .. } = self;
         let (Some(x), Some(s)) = (exchanges.get_mut(key), sessions.get_mut(id.0)) else {
             return false;
         };
@@ -281,7 +300,8 @@ impl<C: Codec> Engine<C> {
             !kept && *tapped == 0 && reply_headers.is_none()
         };
         let open = x.phase == Phase::Sent && s.unread() <= hard;
-        let stays = matches!(l.usage, Usage::Shared(_)) && !l.prepared && !l.draining;
+        let is_shared = matches!(l.usage, Usage::Shared(_));
+        let stays = !l.prepared && !l.draining && (is_shared || is_freed(codec, pools, l));
         if !(asked && one && alone && open && stays) {
             return false;
         }
@@ -308,9 +328,14 @@ impl<C: Codec> Engine<C> {
         s.active = now;
         let at = (l.pool, l.endpoint);
         let mut waits = false;
-        if let Some(e) = pools.get_mut(at.0).and_then(|p| p.endpoints.get_mut(at.1)) {
+        if let Some(p) = pools.get_mut(at.0)
+            && let Some(e) = p.endpoints.get_mut(at.1)
+        {
             e.in_flight = e.in_flight.saturating_sub(1);
             waits = !e.waiting.is_empty();
+            if !is_shared {
+                give_back(timers, p, l, link, now);
+            }
         }
         x.place = None;
         x.phase = Phase::Settled;
@@ -358,8 +383,18 @@ impl<C: Codec> Engine<C> {
     }
 }
 
+/// What became of a frame that was to be sent.
+enum Sent {
+    /// It is written, or will be once its link has answered what goes ahead of it.
+    Yes,
+    /// Nothing has changed.
+    Left,
+    /// It had this link and could not be written to it.
+    Refused(LinkId, End),
+}
+
 impl<C: Codec> Pen<'_, C> {
-    /// Writes a request to the shared link of its session; false if that is not all there is to do.
+    /// Writes a request to the shared link of its session, or to a free one that it has for itself.
     #[inline(always)]
     #[allow(clippy::too_many_arguments, reason = "one request and all that it meets")]
     fn send(
@@ -371,55 +406,39 @@ impl<C: Codec> Pen<'_, C> {
         (pool, endpoint): (usize, usize),
         frame: &[u8],
         shared: Option<&Bytes>,
-    ) -> bool {
-        let Self { codec, links, leftovers, events, ordered, by_id } = self;
+    ) -> Sent {
+        let Self { codec, links, leftovers, events, ordered, by_id, .. } = self;
         let id = x.session;
         let Meta { kind, bind, fan_out, .. } = x.meta;
         let several = x.of > 1 && matches!(fan_out, FanOut::All | FanOut::Index);
-        let usual = kind == Kind::Request && bind == Bind::Shared && p.share && !p.redirects;
+        let usual = kind == Kind::Request && bind == Bind::Shared && !p.redirects;
         let again = !x.rare.is_plain() && (x.rare.redirects > 0 || x.rare.fan.is_some());
         if !usual || several || again || !s.held.is_empty() {
-            return false;
+            return Sent::Left;
         }
         let policy = &p.cluster.links;
         let Some(e) = p.endpoints.get_mut(endpoint) else {
-            return false;
+            return Sent::Left;
         };
         if !e.waiting.is_empty() {
-            return false;
+            return Sent::Left;
         }
         let flavour = codec.flavour(&s.conn, &x.meta);
-        let Some(link) = e.slot(flavour, policy.slot_of(id.0.index())) else {
-            return false;
+        let found = match p.share {
+            true => e.slot(flavour, policy.slot_of(id.0.index())),
+            false if *ordered && (s.attempts > 0 || s.open.front() != Some(&key)) => None,
+            false => take_idle(links, e, flavour, id),
+        };
+        let Some(link) = found else {
+            return Sent::Left;
         };
         let Some(l) = links.get_mut(link.0) else {
-            return false;
+            return Sent::Left;
         };
-        if !l.has_room(policy.max_buffered) {
-            return false;
-        }
         // Invariant 7.
-        if *ordered && s.elsewhere(pool, endpoint, link) {
-            return false;
-        }
-        let role = Role::Part { session: id, exchange: key, part: 0 };
-        let Some(wire) = l.calls.push(Attempt { tag: x.tag, role, orphaned: None }) else {
-            return false;
-        };
-        let headers = match &*x.rare {
-            _ if x.rare.is_plain() => &[][..],
-            Extras { edits, .. } if !edits.is_empty() => edits,
-            Extras { request_headers: Some(headers), .. } => &headers[..],
-            _ => &[],
-        };
-        leftovers.furnish(&mut l.out, LARGE);
-        let mark = l.out.mark();
-        let mut splice = Splice::new(frame, shared, &mut l.out);
-        let edit = Rewrite::new(by_id.then_some(wire), headers);
-        if codec.rewrite(&s.conn, &l.conn, &x.meta, x.tag, &edit, &mut splice).is_err() {
-            l.out.rollback(mark);
-            l.calls.undo(wire);
-            return false;
+        let elsewhere = || *ordered && s.elsewhere(pool, endpoint, link);
+        if p.share && (!l.has_room(policy.max_buffered) || elsewhere()) {
+            return Sent::Left;
         }
         if *ordered {
             s.sent_via(pool, endpoint, link);
@@ -428,13 +447,107 @@ impl<C: Codec> Pen<'_, C> {
         }
         x.phase = Phase::Sent;
         x.endpoint = endpoint;
+        leftovers.furnish(&mut l.out, LARGE);
+        if !p.share && waits_for_prelude(*codec, s, l, x, key, frame) {
+            *self.buffered += frame.len();
+            x.place = Some((link, 0));
+            events.extend(l.note_dirty(link).map(Event::Write));
+            return Sent::Yes;
+        }
+        let role = Role::Part { session: id, exchange: key, part: 0 };
+        let Some(wire) = l.calls.push(Attempt { tag: x.tag, role, orphaned: None }) else {
+            return Sent::Refused(link, (Outcome::Overloaded, Reason::Ids));
+        };
+        let headers = match &*x.rare {
+            _ if x.rare.is_plain() => &[][..],
+            Extras { edits, .. } if !edits.is_empty() => edits,
+            Extras { request_headers: Some(headers), .. } => &headers[..],
+            _ => &[],
+        };
+        let mark = l.out.mark();
+        let mut splice = Splice::new(frame, shared, &mut l.out);
+        let edit = Rewrite::new(by_id.then_some(wire), headers);
         x.sent = true;
+        if let Err(fault) = codec.rewrite(&s.conn, &l.conn, &x.meta, x.tag, &edit, &mut splice) {
+            l.out.rollback(mark);
+            l.calls.undo(wire);
+            return Sent::Refused(link, (fault.outcome, fault.reason));
+        }
         x.place = Some((link, wire));
         e.in_flight += 1;
         if let Some(conn) = l.note_dirty(link) {
             events.push_back(Event::Write(conn));
         }
-        true
+        Sent::Yes
+    }
+}
+
+/// The link of an endpoint that was given back last, if it will do, for one exchange of a session.
+#[inline(never)]
+fn take_idle<C: Codec>(
+    links: &mut Arena<Link<C>>,
+    e: &mut Endpoint,
+    flavour: Flavour,
+    id: SessionId,
+) -> Option<LinkId> {
+    let link = *e.idle.last()?;
+    let l = links.get_mut(link.0)?;
+    if l.flavour != flavour || l.state != LinkState::Ready {
+        return None;
+    }
+    e.idle.pop();
+    l.usage = Usage::Own(id, None);
+    Some(link)
+}
+
+/// Writes what goes ahead of a frame on a link of its own; whether the frame, which is kept then,
+/// has to wait for the answer.
+#[inline(never)]
+fn waits_for_prelude<C: Codec>(
+    codec: &C,
+    s: &mut Session<C>,
+    l: &mut Link<C>,
+    x: &Exchange<C::Tag>,
+    key: Key,
+    frame: &[u8],
+) -> bool {
+    if std::mem::take(&mut l.prepared) {
+        return false;
+    }
+    let prelude = codec.prelude(&mut s.conn, &mut l.conn, &x.meta, x.tag, l.out.tail());
+    l.calls.push_preludes(prelude.replies);
+    l.prepared = prelude.wait && prelude.replies > 0;
+    if l.prepared {
+        l.jobs.push_front(Job { of: JobOf::Part(key, 0), frame: frame.to_vec() });
+    }
+    l.prepared
+}
+
+/// Whether a link of one exchange's own is free for the next one when that exchange is over.
+#[inline(never)]
+fn is_freed<C: Codec>(codec: &C, pools: &[Pool], l: &Link<C>) -> bool {
+    let done = matches!(l.usage, Usage::Own(_, None)) && l.calls.is_empty() && l.jobs.is_empty();
+    done && pools.get(l.pool).is_some_and(|p| !p.retired) && codec.reusable(&l.conn)
+}
+
+/// Gives such a link back.
+#[inline(never)]
+fn give_back<C: Codec>(
+    timers: &mut Timers,
+    p: &mut Pool,
+    l: &mut Link<C>,
+    link: LinkId,
+    now: Time,
+) {
+    l.usage = Usage::Idle;
+    l.since = now;
+    if let Some(e) = p.endpoints.get_mut(l.endpoint) {
+        e.idle.push(link);
+    }
+    let look = now + p.cluster.links.idle_timeout;
+    if look < l.look {
+        l.look = look;
+        timers.at(look, Due::Link(link));
     }
 }
 

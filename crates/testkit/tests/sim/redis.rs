@@ -528,3 +528,38 @@ fn what_has_no_route_changes_nothing() {
     assert_eq!(sim.ended(Outcome::NoRoute, Reason::None), 2);
     sim.finish_clean();
 }
+
+#[test]
+fn a_link_for_one_call_at_a_time_is_brought_to_its_sessions_state_first() {
+    for seed in seeds(5) {
+        let links = Links::default().share(Some(false)).max(1);
+        let all = cluster("r", 1, Balance::RoundRobin, links);
+        let mut sim = sim::<Redis>(plan_to(all, Some(ms(2_000))), seed);
+        let profile = Profile::random(sim.rng());
+        let server = store(&mut sim, "r:0", profile);
+        let clients = ["one", "two"].map(|name| {
+            let (client, got) = connect(&mut sim, Profile::default());
+            sim.send(client, &line(&format!("CLIENT SETNAME {name}")));
+            sim.run(ms(1_000));
+            (client, got)
+        });
+        for round in 0..3 {
+            for (client, _) in &clients {
+                sim.send(*client, &line(&format!("SET k {round}")));
+                sim.send(*client, &line("GET k"));
+                sim.run(ms(1_000));
+            }
+        }
+        for (_, got) in &clients {
+            let got = values(got);
+            let gets: Vec<_> = got[1..].chunks(2).map(|pair| pair[1].clone()).collect();
+            assert_eq!(gets, [bulk("0"), bulk("1"), bulk("2")]);
+        }
+        let server = server.borrow();
+        assert_eq!(server.links, 1);
+        let names = server.lines("CLIENT").len();
+        assert!((6..=8).contains(&names), "once for each change of hands: {names}");
+        drop(server);
+        sim.finish_clean();
+    }
+}
