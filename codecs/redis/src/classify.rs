@@ -7,7 +7,7 @@ use crate::{
     Redis,
     args::{Arg, Args},
     auth::Login,
-    conn::{DEFERRED_BYTES, DEFERRED_FRAMES, EFFECTS, Multi, Replies, Session, place},
+    conn::{DEFERRED_BYTES, DEFERRED_FRAMES, EFFECTS, Keyed, Multi, Replies, Session, place},
     scan::Shape,
     table::{Act, Entry, Family, Spread, Sticky, Wait, key_args, row::flag},
     tag::{Ask, Lanes, Mode, Say, Tag},
@@ -34,10 +34,23 @@ pub(crate) struct Request<'a> {
     keyed: bool,
 }
 
+/// What a request is that has the name of the last one, if that was all that decided it then: one
+/// key, the first argument, on a session where nothing else is going on.
+#[inline]
+pub(crate) fn again(s: &Session, buf: &[u8], shape: &Shape) -> Option<Step<Tag>> {
+    let [name, key] = shape.seen;
+    let Keyed { index, idempotent } = s.last.keyed?;
+    if !s.is_ordinary() || !key.is_present() || !s.last.is(name.of(buf)?) {
+        return None;
+    }
+    let meta = Meta::request(shape.len).aux(index.into()).method(name).key(key);
+    Some(Step::Frame(meta.idempotent(idempotent), Tag::default()))
+}
+
 /// What a request is; `index` is the index of the name that the scan saw.
 pub(crate) fn classify(
     redis: &Redis,
-    s: &Session,
+    s: &mut Session,
     frame: &[u8],
     shape: &Shape,
     mut index: u16,
@@ -70,11 +83,15 @@ pub(crate) fn classify(
         entry.act == Act::Plain && s.multi.is_none() && !s.subscribed && !redis.is_stranger(s);
     let [_, first] = shape.seen;
     if plain && entry.first && entry.spread == Spread::Key && first.is_present() && !s.own {
+        let idempotent = entry.has(flag::READONLY);
+        if !entry.has_sub() && s.last.is(span.of(frame).unwrap_or_default()) {
+            s.last.keyed = Some(Keyed { index, idempotent });
+        }
         let meta = Meta::request(shape.len)
             .aux(u32::from(index))
             .method(span)
             .key(first)
-            .idempotent(entry.has(flag::READONLY))
+            .idempotent(idempotent)
             .quiet(quiet);
         return Step::Frame(meta, Tag { skip, ..Tag::default() });
     }
@@ -607,3 +624,58 @@ const NO_PASSWORD: &str = "ERR AUTH <password> called without any password confi
 const NOT_IN_MULTI: &str = "ERR heptad: the command is not supported inside MULTI";
 const TOO_MANY: &str =
     "ERR heptad: too many commands that name no key before the first key of the transaction";
+
+#[cfg(test)]
+mod tests {
+    use heptad_core::{Codec, Ctx, Side};
+
+    use super::*;
+    use crate::{conn::Conn, options::RedisOptions};
+
+    fn frame(words: &[&str]) -> Vec<u8> {
+        let bulks = words.iter().map(|word| format!("${}\r\n{word}\r\n", word.len()));
+        format!("*{}\r\n{}", words.len(), bulks.collect::<String>()).into_bytes()
+    }
+
+    fn decode(redis: &Redis, conn: &mut Conn, bytes: &[u8]) -> String {
+        format!("{:?}", redis.decode_request(conn, &Ctx::default(), bytes))
+    }
+
+    /// Every command, behind every kind of command that could be remembered wrongly, and where
+    /// something is going on besides.
+    #[test]
+    fn what_is_remembered_of_the_last_command_changes_nothing() {
+        let redis = Redis::new(&RedisOptions::default()).expect("no options");
+        let open = || redis.open(Side::Session, heptad_core::Flavour::default());
+        let names: Vec<_> = (1..).map_while(|at| redis.table.get(at)).map(|e| &*e.name).collect();
+        assert!(names.len() > 200, "{}", names.len());
+        let ways: [fn(&mut Session); 6] = [
+            |_| (),
+            |s| s.multi = Some(Box::default()),
+            |s| s.subscribed = true,
+            |s| s.own = true,
+            |s| s.replies = Replies::Skip,
+            |s| s.replies = Replies::Off,
+        ];
+        let mut again = 0;
+        for name in names {
+            let forms =
+                [vec![name], vec![name, "a"], vec![name, "a", "b"], vec![name, "", "1", "c"]];
+            let others = [frame(&[name, "k", "v"]), frame(&["get", "k"]), b"get k\r\n".to_vec()];
+            let pairs = forms.iter().flat_map(|form| others.iter().map(move |o| (form, o)));
+            for ((form, first), way) in pairs.flat_map(|pair| ways.map(|way| (pair, way))) {
+                let bytes = frame(form);
+                let (mut fresh, mut used) = (open(), open());
+                decode(&redis, &mut used, first);
+                for conn in [&mut fresh, &mut used] {
+                    way(conn.session_mut().expect("a session"));
+                }
+                let last = used.session().expect("a session").last;
+                again += u32::from(last.keyed.is_some() && last.is(name.as_bytes()));
+                let expected = decode(&redis, &mut fresh, &bytes);
+                assert_eq!(decode(&redis, &mut used, &bytes), expected, "{form:?}");
+            }
+        }
+        assert!(again > 100, "{again}");
+    }
+}

@@ -12,7 +12,7 @@ use crate::{
     answer,
     args::Args,
     auth::Users,
-    classify::{ESCAPED, HELLO_SHIFT, INDEX, classify},
+    classify::{self, ESCAPED, HELLO_SHIFT, INDEX},
     conn::{self, Conn, Link, Session, Upstream},
     join,
     options::{RedisOptions, RedisUpstream},
@@ -97,6 +97,7 @@ impl Codec for Redis {
         }
     }
 
+    #[inline]
     fn decode_request(&self, conn: &mut Conn, cx: &Ctx, buf: &[u8]) -> Result<Step<Tag>, Fault> {
         let Some(s) = conn.session_mut() else {
             return Err(WRONG_SIDE);
@@ -106,6 +107,11 @@ impl Codec for Redis {
             parts: cx.max_parts,
             stranger: self.is_stranger(s),
         };
+        if let Some(shape) = s.scan.usual(buf, limits)
+            && let Some(step) = classify::again(s, buf, &shape)
+        {
+            return Ok(step);
+        }
         Ok(match s.scan.scan(buf, limits)? {
             Scanned::Need(n) => Step::Need(n),
             Scanned::Skip(n) => Step::Skip(n),
@@ -114,11 +120,12 @@ impl Codec for Redis {
                 let [name, _] = shape.seen;
                 let name = name.of(frame).unwrap_or_default();
                 let index = s.last.index(name, |name| self.table.find(name));
-                classify(self, s, frame, &shape, index)
+                classify::classify(self, s, frame, &shape, index)
             }
         })
     }
 
+    #[inline]
     fn decode_reply<A: Asked<Tag>>(
         &self,
         conn: &mut Conn,
@@ -127,7 +134,11 @@ impl Codec for Redis {
         buf: &[u8],
     ) -> Result<Step<()>, Fault> {
         let link = conn.link_mut().ok_or(WRONG_SIDE)?;
-        replies::decode(link, asked.tag(0), cx, buf)
+        let tag = asked.tag(0);
+        match replies::usual(link, tag, cx, buf) {
+            Some(step) => Ok(step),
+            None => replies::decode(link, tag, cx, buf),
+        }
     }
 
     fn answer(
@@ -142,6 +153,7 @@ impl Codec for Redis {
     }
 
     /// Upper case; for subcommands their container's name.
+    #[inline]
     fn method<'a>(
         &'a self,
         _: &'a Conn,
@@ -207,6 +219,7 @@ impl Codec for Redis {
         replies::code(frame)
     }
 
+    #[inline]
     fn rewrite(
         &self,
         _: &Conn,
@@ -217,63 +230,18 @@ impl Codec for Redis {
         out: &mut Splice<'_>,
     ) -> Result<(), Fault> {
         let frame = out.frame();
-        match (tag.ask, edit.part, meta.kind) {
-            (Ask::Scan, Some(part), Kind::Reply) if part.of > 1 => {
-                let Some((cursor, at)) = replies::cursor(meta, frame) else {
-                    out.keep_all();
-                    return Ok(());
-                };
-                let next = next_cursor(cursor, part).ok_or(CURSOR)?;
-                let mut text = Vec::new();
-                bulk(&mut text, Digits::of(next).bytes());
-                out.keep(0..at.start);
-                out.put(&text);
-                out.keep(at.end..frame.len());
-            }
-            (Ask::Scan, Some(part), _) if part.of > 1 => {
-                let Some(cursor) = scan_cursor(frame) else {
-                    out.keep_all();
-                    return Ok(());
-                };
-                let own = cursor / part.of as u64;
-                out.put(&rebuild(frame, |number, _| match number {
-                    1 => Word::Other(Digits::of(own).bytes().to_vec()),
-                    _ => Word::Keep,
-                }));
-            }
-            (Ask::Hello { cut: true, .. }, _, kind) if kind != Kind::Reply => {
-                let mut cut = 0;
-                out.put(&rebuild(frame, |number, text| {
-                    if number >= 2 && cut == 0 && text.eq_ignore_ascii_case(b"AUTH") {
-                        cut = 3;
-                    } else if number >= 2 && cut == 0 && text.eq_ignore_ascii_case(b"SETNAME") {
-                        // Its value may be the word `AUTH`.
-                        cut = -2;
-                    }
-                    match cut {
-                        1.. => {
-                            cut -= 1;
-                            Word::Cut
-                        }
-                        ..=-1 => {
-                            cut += 1;
-                            Word::Keep
-                        }
-                        0 => Word::Keep,
-                    }
-                }));
-            }
-            // redis-server reads a line up to its first NUL, and words by rules of its own: what it is
-            // sent must be what was judged here.
-            (_, _, kind) if is_inline(kind, frame) => out.put(&as_array(frame)),
-            _ => out.keep_all(),
+        let array = meta.kind == Kind::Request && frame.first() == Some(&b'*');
+        if matches!(tag.ask, Ask::Plain) && (array || meta.kind == Kind::Reply) {
+            out.keep_all();
+            return Ok(());
         }
-        Ok(())
+        rewrite(meta, tag, edit, out)
     }
 
+    #[inline]
     fn accepted(&self, conn: &mut Conn, _: &Meta, tag: Tag, frame: &[u8]) -> Accepted {
         // By far the most.
-        if tag == Tag::default() {
+        if matches!(tag, Tag { ask: Ask::Plain, queued: false, skip: false }) {
             return Accepted::Forward;
         }
         match conn.session_mut() {
@@ -297,6 +265,7 @@ impl Codec for Redis {
         conn.session()?.principal.as_deref()
     }
 
+    #[inline]
     fn flavour(&self, conn: &Conn, meta: &Meta) -> Flavour {
         let Some(s) = conn.session() else {
             return Flavour::default();
@@ -459,6 +428,63 @@ enum Word {
     Keep,
     Cut,
     Other(Vec<u8>),
+}
+
+/// A frame that is not written as it came.
+fn rewrite(meta: &Meta, tag: Tag, edit: &Rewrite<'_>, out: &mut Splice<'_>) -> Result<(), Fault> {
+    let frame = out.frame();
+    match (tag.ask, edit.part, meta.kind) {
+        (Ask::Scan, Some(part), Kind::Reply) if part.of > 1 => {
+            let Some((cursor, at)) = replies::cursor(meta, frame) else {
+                out.keep_all();
+                return Ok(());
+            };
+            let next = next_cursor(cursor, part).ok_or(CURSOR)?;
+            let mut text = Vec::new();
+            bulk(&mut text, Digits::of(next).bytes());
+            out.keep(0..at.start);
+            out.put(&text);
+            out.keep(at.end..frame.len());
+        }
+        (Ask::Scan, Some(part), _) if part.of > 1 => {
+            let Some(cursor) = scan_cursor(frame) else {
+                out.keep_all();
+                return Ok(());
+            };
+            let own = cursor / part.of as u64;
+            out.put(&rebuild(frame, |number, _| match number {
+                1 => Word::Other(Digits::of(own).bytes().to_vec()),
+                _ => Word::Keep,
+            }));
+        }
+        (Ask::Hello { cut: true, .. }, _, kind) if kind != Kind::Reply => {
+            let mut cut = 0;
+            out.put(&rebuild(frame, |number, text| {
+                if number >= 2 && cut == 0 && text.eq_ignore_ascii_case(b"AUTH") {
+                    cut = 3;
+                } else if number >= 2 && cut == 0 && text.eq_ignore_ascii_case(b"SETNAME") {
+                    // Its value may be the word `AUTH`.
+                    cut = -2;
+                }
+                match cut {
+                    1.. => {
+                        cut -= 1;
+                        Word::Cut
+                    }
+                    ..=-1 => {
+                        cut += 1;
+                        Word::Keep
+                    }
+                    0 => Word::Keep,
+                }
+            }));
+        }
+        // redis-server reads a line up to its first NUL, and words by rules of its own: what it is
+        // sent must be what was judged here.
+        (_, _, kind) if is_inline(kind, frame) => out.put(&as_array(frame)),
+        _ => out.keep_all(),
+    }
+    Ok(())
 }
 
 fn is_inline(kind: Kind, frame: &[u8]) -> bool {

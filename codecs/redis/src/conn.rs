@@ -94,20 +94,36 @@ pub(crate) struct Last {
     name: [u8; 16],
     len: usize,
     index: u16,
+    /// What such a request always is, if its first argument is its only key.
+    pub(crate) keyed: Option<Keyed>,
+}
+
+/// What there is to know of a command of one key, its first argument, that asks nothing of the
+/// connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Keyed {
+    pub(crate) index: u16,
+    pub(crate) idempotent: bool,
 }
 
 impl Last {
-    /// The index of a name, which `find` finds if it is not the same again.
+    /// Whether this is the name.
     #[inline]
+    pub(crate) fn is(&self, name: &[u8]) -> bool {
+        name.len() == self.len
+            && self.len > 0
+            && name.iter().zip(&self.name).all(|(one, other)| one == other)
+    }
+
+    /// The index of a name, which `find` finds if it is not the same again.
     pub(crate) fn index(&mut self, name: &[u8], find: impl FnOnce(&[u8]) -> u16) -> u16 {
-        let alike = || name.iter().zip(&self.name).all(|(one, other)| one == other);
-        if name.len() == self.len && self.len > 0 && alike() {
+        if self.is(name) {
             return self.index;
         }
         let index = find(name);
         if let Some(place) = self.name.get_mut(..name.len()) {
             place.copy_from_slice(name);
-            (self.len, self.index) = (name.len(), index);
+            (self.len, self.index, self.keyed) = (name.len(), index, None);
         }
         index
     }
@@ -190,6 +206,12 @@ pub(crate) const DEFERRED_FRAMES: u32 = 256;
 pub(crate) const EFFECTS: usize = 256;
 
 impl Session {
+    /// Whether its requests are nothing but requests.
+    #[inline]
+    pub(crate) fn is_ordinary(&self) -> bool {
+        self.multi.is_none() && !self.subscribed && !self.own && self.replies == Replies::On
+    }
+
     /// Whether it holds the one link that everything goes over.
     pub(crate) fn holds_one(&self) -> bool {
         self.watching

@@ -3,7 +3,7 @@
 use heptad_core::{Ctx, Fault, Kind, Meta, Outcome, Redirect, Span, Step};
 
 use crate::{
-    conn::{Link, Pending},
+    conn::{Link, Pending, Subs},
     scan::{Elements, Top, first_bulk, text},
     state::released,
     table::Family,
@@ -24,6 +24,19 @@ pub(crate) fn redirect(frame: &[u8]) -> Option<Redirect<'_>> {
         "ASK" => Some(Redirect::once(address, (b"*1\r\n$6\r\nASKING\r\n", 1))),
         _ => None,
     }
+}
+
+/// The usual reply to a request that asks nothing of the connection, where nothing but replies can
+/// come: what [`decode`] makes of it.
+#[inline]
+pub(crate) fn usual(link: &Link, tag: Option<Tag>, cx: &Ctx, buf: &[u8]) -> Option<Step<()>> {
+    let plain = matches!(tag, None | Some(Tag { ask: Ask::Plain, .. }));
+    let quiet = !link.monitor && link.confirmed == 0 && link.wanted == 0 && link.value_at == 0;
+    if !plain || !quiet || link.subs != Subs::default() {
+        return None;
+    }
+    let end = link.scan.usual(buf, cx)?;
+    Some(Step::Frame(Meta::reply(end, Outcome::Ok), ()))
 }
 
 /// Looks at the bytes a server sent; `tag` is that of the oldest request without its reply.

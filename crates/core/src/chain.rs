@@ -48,6 +48,7 @@ impl Chain {
     }
 
     /// Copies `bytes` to the end.
+    #[inline]
     pub fn extend(&mut self, bytes: &[u8]) {
         self.flat.extend_from_slice(bytes);
     }

@@ -74,8 +74,12 @@ impl<'a> Splice<'a> {
     }
 
     /// Appends the whole old frame.
+    #[inline]
     pub fn keep_all(&mut self) {
-        self.keep(0..self.frame.len());
+        match self.shared {
+            Some(_) if self.frame.len() >= SHARE_FROM => self.keep(0..self.frame.len()),
+            _ => self.out.extend(self.frame),
+        }
     }
 }
 

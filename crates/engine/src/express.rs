@@ -6,8 +6,8 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use heptad_core::{
-    Accepted, Bind, Codec, FanOut, Flavour, Found, Kind, Meta, Outcome, Reason, Rewrite, Splice, Time,
-    Verdict,
+    Accepted, Bind, Codec, FanOut, Flavour, Found, Kind, Meta, Outcome, Reason, Rewrite, Splice,
+    Time, Verdict,
 };
 
 use crate::{
@@ -59,8 +59,9 @@ impl<C: Codec> Engine<C> {
         }
         let (ordered, by_id) = (self.traits.ordered, !self.in_order());
         let Self { codec, plan, sessions, exchanges, pools, links, chains, .. } = self;
-        let Self { ways, known, stats, timers, events, words, scratch, leftovers, buffered, .. } =
-            self;
+        let Self {
+            ways, known, stats, timers, events, words, scratch, leftovers, buffered, ..
+        } = self;
         let Some(s) = sessions.get_mut(id.0) else {
             return false;
         };

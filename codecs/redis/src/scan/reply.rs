@@ -29,6 +29,7 @@ pub(crate) enum Top {
 }
 
 /// The end of the usual reply, if all of it is there: `+OK`, or a bulk of less than a hundred bytes.
+#[inline]
 fn quick(buf: &[u8]) -> Option<usize> {
     let (start, len) = match *buf.first_chunk::<5>()? {
         [b'+', b'O', b'K', b'\r', b'\n'] => return Some(5),
@@ -41,13 +42,19 @@ fn quick(buf: &[u8]) -> Option<usize> {
 }
 
 impl ReplyScan {
+    /// The end of the usual reply that begins a frame, if all of it is there: what
+    /// [`ReplyScan::value`] finds, which need not be asked then.
+    #[inline]
+    pub(crate) fn usual(&self, buf: &[u8], cx: &Ctx) -> Option<usize> {
+        if self.at > 0 || self.searched > 0 || !self.open.is_empty() {
+            return None;
+        }
+        quick(buf).filter(|end| *end <= cx.max_frame as usize)
+    }
+
     /// Scans one value from where the last call ended. What it needs is within the limit.
     pub(crate) fn value(&mut self, buf: &[u8], cx: &Ctx) -> Result<Top, Fault> {
-        if self.at == 0
-            && self.searched == 0
-            && self.open.is_empty()
-            && let Some(end) = quick(buf).filter(|end| *end <= cx.max_frame as usize)
-        {
+        if let Some(end) = self.usual(buf, cx) {
             self.at = end;
             return Ok(Top::End(end));
         }

@@ -60,14 +60,16 @@ const STRANGER_PARTS: u32 = 10;
 const STRANGER_BULK_MAX: usize = 16384;
 
 impl RequestScan {
+    /// The usual request, if all of it is at the front of `buf`; what [`RequestScan::scan`] finds,
+    /// which is to look if this finds nothing.
+    #[inline]
+    pub(crate) fn usual(&self, buf: &[u8], limits: Limits) -> Option<Shape> {
+        if self.at == 0 { quick(buf, limits) } else { None }
+    }
+
     /// Looks for the end of the frame that begins at the first byte of `buf`. What it needs is
     /// within the limits.
     pub(crate) fn scan(&mut self, buf: &[u8], limits: Limits) -> Result<Scanned, Fault> {
-        if self.at == 0
-            && let Some(shape) = quick(buf, limits)
-        {
-            return Ok(Scanned::Frame(shape));
-        }
         if buf.first() != Some(&b'*') {
             return self.inline(buf, limits);
         }
@@ -189,6 +191,7 @@ impl RequestScan {
 
 /// The usual request: all of it is there, of less than ten arguments of less than a hundred bytes.
 /// What is not plainly that is left to the general way, which comes to the same.
+#[inline]
 fn quick(buf: &[u8], limits: Limits) -> Option<Shape> {
     let &[b'*', count @ b'1'..=b'9', b'\r', b'\n', ..] = buf else {
         return None;

@@ -152,6 +152,12 @@ impl Table {
         self.entries.get(usize::from(index)).unwrap_or_else(|| &self.entries[0])
     }
 
+    /// The entry with an index, if there is one.
+    #[cfg(test)]
+    pub(crate) fn get(&self, index: usize) -> Option<&Entry> {
+        self.entries.get(index)
+    }
+
     fn add(&mut self, row: &'static Row, classic: bool) {
         let index = self.push(entry(row, None, classic));
         let from = self.entries.len() as u16;
