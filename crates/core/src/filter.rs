@@ -74,8 +74,11 @@ pub trait FilterWorker: Send {
         Repeats::No
     }
 
-    /// A request passes because of what [`FilterWorker::repeats`] said.
-    fn repeated(&mut self) {}
+    /// Whether a request passes because of what [`FilterWorker::repeats`] said. If not, `request` is
+    /// called for it: a filter that looks at one request of many says so for that one.
+    fn repeated(&mut self) -> bool {
+        true
+    }
 
     /// The request is over. Its bytes are gone: what a filter wants to tell of it must be
     /// remembered in `request`.

@@ -517,8 +517,7 @@ pub(crate) fn ask(
         *scratch = 0;
         let this = bit;
         bit <<= 1;
-        if passes & this != 0 {
-            worker.repeated();
+        if passes & this != 0 && worker.repeated() {
             continue;
         }
         match worker.request(now, view, scratch) {

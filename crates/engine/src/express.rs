@@ -158,8 +158,15 @@ impl<C: Codec> Engine<C> {
         };
         series.in_flight += 1;
 
-        let mut verdict = Verdict::Pass;
-        if !chain.workers.is_empty() {
+        let filters = chain.workers.len();
+        let (mut first, mut passes) = (0, habit.passes);
+        if habit.met && filters < 64 && passes == (1 << filters) - 1 {
+            // All of them let it pass; but one may want to look at this one.
+            let asks = chain.workers.iter_mut().position(|worker| !worker.repeated());
+            first = asks.unwrap_or(filters);
+            passes &= !(1 << first);
+        }
+        if first < filters {
             let (mut unknown, place) = (0, Some((&*series.route, &*series.cluster)));
             let mut edits = Vec::new();
             let mut view = View {
@@ -176,31 +183,35 @@ impl<C: Codec> Engine<C> {
                 unknown: &mut unknown,
                 edits: &mut edits,
             };
-            fit(&mut x.scratch, chain.workers.len());
+            fit(&mut x.scratch, filters);
+            x.scratch.iter_mut().take(first).for_each(|memory| *memory = 0);
+            x.filtered = first;
             let (workers, memory) = (&mut chain.workers, &mut x.scratch);
             let mut learned = Learned { wanted: !habit.here, ..Learned::default() };
             let filtered = &mut x.filtered;
-            verdict = ask(workers, memory, filtered, now, &mut view, habit.passes, &mut learned);
-            if learned.wanted
-                && matches!(verdict, Verdict::Pass)
-                && let Some(method) = met
-            {
-                known.learn(method, number, learned, &mut s.here);
-            }
+            let verdict = ask(workers, memory, filtered, now, &mut view, passes, &mut learned);
             stats.unknown_attributes += unknown;
             if !edits.is_empty() {
                 x.rare.edits = edits;
             }
+            match verdict {
+                Verdict::Pass => {}
+                verdict => {
+                    let at = x.filtered.wrapping_sub(1);
+                    self.obey(now, key, at, verdict, frame);
+                    self.stall_behind(id, key);
+                    return true;
+                }
+            }
+            if learned.wanted
+                && let Some(method) = met
+            {
+                known.learn(method, number, learned, &mut s.here);
+            }
         } else if let Some(method) = met
-            && !habit.met
+            && !habit.here
         {
             known.learn(method, number, Learned::default(), &mut s.here);
-        }
-        if !matches!(verdict, Verdict::Pass) {
-            let at = x.filtered.wrapping_sub(1);
-            self.obey(now, key, at, verdict, frame);
-            self.stall_behind(id, key);
-            return true;
         }
 
         let accepted = codec.accepted(&mut s.conn, meta, tag, frame);

@@ -152,31 +152,45 @@ impl<C: Codec> Session<C> {
     /// Whether an attempt at this endpoint is on another link.
     #[inline]
     pub(crate) fn elsewhere(&self, pool: usize, endpoint: usize, link: LinkId) -> bool {
-        self.via().any(|v| (v.pool, v.endpoint) == (pool, endpoint) && v.link != link)
+        match &self.via {
+            None => false,
+            Some(v) if v.link == link && self.more_via.is_empty() => false,
+            _ => self.via().any(|v| (v.pool, v.endpoint) == (pool, endpoint) && v.link != link),
+        }
     }
 
     #[inline]
     pub(crate) fn sent_via(&mut self, pool: usize, endpoint: usize, link: LinkId) {
         self.attempts += 1;
-        if let Some(v) = self.via.iter_mut().chain(&mut self.more_via).find(|v| v.link == link) {
-            v.count += 1;
-            return;
+        match &mut self.via {
+            Some(v) if v.link == link => v.count += 1,
+            None => self.via = Some(Via { pool, endpoint, link, count: 1 }),
+            Some(_) => self.sent_via_another(Via { pool, endpoint, link, count: 1 }),
         }
-        let via = Via { pool, endpoint, link, count: 1 };
-        match self.via {
-            None => self.via = Some(via),
-            Some(_) => self.more_via.push(via),
+    }
+
+    #[inline(never)]
+    fn sent_via_another(&mut self, via: Via) {
+        match self.more_via.iter_mut().find(|v| v.link == via.link) {
+            Some(v) => v.count += 1,
+            None => self.more_via.push(via),
         }
     }
 
     #[inline]
     pub(crate) fn ended_via(&mut self, link: LinkId) {
         self.attempts = self.attempts.saturating_sub(1);
-        if let Some(v) = self.via.as_mut().filter(|v| v.link == link) {
-            v.count -= 1;
-            if v.count == 0 {
-                self.via = self.more_via.pop();
-            }
+        match &mut self.via {
+            Some(v) if v.link == link && v.count > 1 => v.count -= 1,
+            _ => self.left_via(link),
+        }
+    }
+
+    /// The last attempt on the first link has ended, or one on another.
+    #[inline(never)]
+    fn left_via(&mut self, link: LinkId) {
+        if self.via.is_some_and(|v| v.link == link) {
+            self.via = self.more_via.pop();
         } else if let Some(at) = self.more_via.iter().position(|v| v.link == link) {
             let v = &mut self.more_via[at];
             v.count -= 1;

@@ -176,8 +176,9 @@ impl FilterWorker for Worker {
         if self.allowed { self.rules.repeats } else { Repeats::No }
     }
 
-    fn repeated(&mut self) {
+    fn repeated(&mut self) -> bool {
         self.counts.add(ALLOWED);
+        true
     }
 }
 

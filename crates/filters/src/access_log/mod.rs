@@ -10,8 +10,8 @@ mod line;
 use std::sync::Arc;
 
 use heptad_core::{
-    End, Feed, FeedWriter, Filter, FilterWorker, OptionsError, Outcome, Request, Time, Verdict,
-    Want,
+    End, Feed, FeedWriter, Filter, FilterWorker, OptionsError, Outcome, Repeats, Request, Time,
+    Verdict, Want,
     units::{Period, Size},
 };
 use heptad_route::{Expr, MAX_DEPTH, Match, Tri};
@@ -220,6 +220,7 @@ impl Filter for AccessLog {
             feed: self.feed.writer(),
             slots: Slots::default(),
             rng: fastrand::Rng::with_seed(seed),
+            drawn: false,
         })
     }
 
@@ -273,12 +274,22 @@ struct Worker {
     feed: FeedWriter,
     slots: Slots<Begun>,
     rng: fastrand::Rng,
+    /// The request that comes now was drawn already.
+    drawn: bool,
+}
+
+impl Worker {
+    /// Whether a request is of interest, as far as chance decides it.
+    #[inline]
+    fn draw(&mut self) -> bool {
+        let below = self.plan.below;
+        below == u64::MAX || self.rng.u64(..) < below
+    }
 }
 
 impl FilterWorker for Worker {
     fn request(&mut self, _: Time, request: &mut dyn Request, scratch: &mut u64) -> Verdict {
-        let below = self.plan.below;
-        if below < u64::MAX && self.rng.u64(..) >= below {
+        if !std::mem::take(&mut self.drawn) && !self.draw() {
             return Verdict::Pass;
         }
         let bits = self.plan.wanted(request);
@@ -290,6 +301,16 @@ impl FilterWorker for Worker {
             *scratch = u64::from(bits) << 32 | (u64::from(slot) + 1);
         }
         Verdict::Pass
+    }
+
+    /// Where not all requests are of interest, one that was not drawn is like any other.
+    fn repeats(&self) -> Repeats {
+        if self.plan.below < u64::MAX { Repeats::Always } else { Repeats::No }
+    }
+
+    fn repeated(&mut self) -> bool {
+        self.drawn = self.draw();
+        !self.drawn
     }
 
     fn done(&mut self, now: Time, end: &End<'_>, scratch: u64) {

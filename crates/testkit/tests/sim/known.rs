@@ -66,8 +66,9 @@ impl FilterWorker for Worker {
         self.repeats
     }
 
-    fn repeated(&mut self) {
+    fn repeated(&mut self) -> bool {
         self.all.repeated.fetch_add(1, Relaxed);
+        true
     }
 }
 
@@ -144,6 +145,82 @@ fn a_filter_is_asked_again_unless_it_said_that_it_repeats_itself() {
     sim.send(client, &call(71, "echo", "x"));
     sim.run(ms(50));
     assert_eq!(*fresh.asked.lock().expect("nobody panicked"), ["local", "echo"]);
+    sim.finish_clean();
+}
+
+/// Repeats itself, but looks at every fourth request, and remembers that until it is over.
+#[derive(Debug, Default)]
+struct Fourth {
+    told: AtomicU64,
+    asked: AtomicU64,
+    done: AtomicU64,
+}
+
+#[derive(Debug)]
+struct EachFourth(Arc<Fourth>, u64);
+
+struct FourthWorker(Arc<Fourth>, u64);
+
+impl Filter for EachFourth {
+    fn name(&self) -> &str {
+        "fourth"
+    }
+
+    fn worker(&self, _: u64) -> Box<dyn FilterWorker> {
+        Box::new(FourthWorker(self.0.clone(), self.1))
+    }
+}
+
+impl FilterWorker for FourthWorker {
+    fn request(&mut self, _: Time, request: &mut dyn Request, memory: &mut u64) -> Verdict {
+        assert_eq!(*memory, 0, "it is another request's");
+        assert!(matches!(request.attr(&Attr::Method), Ok(Some(Value::Bytes(b"echo")))));
+        self.0.asked.fetch_add(1, Relaxed);
+        if self.1 == 4 {
+            (self.1, *memory) = (0, 7);
+        }
+        Verdict::Pass
+    }
+
+    fn repeats(&self) -> Repeats {
+        Repeats::Always
+    }
+
+    fn repeated(&mut self) -> bool {
+        self.0.told.fetch_add(1, Relaxed);
+        self.1 += 1;
+        self.1 < 4
+    }
+
+    fn done(&mut self, _: Time, _: &heptad_core::End<'_>, memory: u64) {
+        assert_eq!(memory, 7);
+        self.0.done.fetch_add(1, Relaxed);
+    }
+}
+
+#[test]
+fn a_filter_that_repeats_itself_may_look_at_one_request_of_many() {
+    let all: Vec<_> = (0..3).map(|_| Arc::new(Fourth::default())).collect();
+    // Each of the three looks at other requests than the others do.
+    let filter = |(one, from): (&Arc<Fourth>, u64)| Arc::new(EachFourth(one.clone(), from)) as _;
+    let filters: Vec<Arc<dyn Filter>> = all.iter().zip(0..).map(filter).collect();
+    let plan = to(&[Expr::All(vec![])], &["a"]).filters(filters);
+    let mut sim = sim::<AwesomeRpc>(plan, 1);
+    serve(&mut sim, "a:0", Profile::default(), ms(0));
+    let (client, got) = rpc_client(&mut sim, Profile::default());
+    for id in 0..41 {
+        sim.send(client, &call(id, "echo", "x"));
+        sim.run(ms(5));
+    }
+    assert!((0..41).all(|id| got.borrow().status(id) == "OK"));
+    for (one, from) in all.iter().zip(0..) {
+        let count = |cell: &AtomicU64| cell.load(Relaxed);
+        // Until they are known requests are asked about; then told of, every fourth asked about too.
+        let told = count(&one.told);
+        assert!(told >= 38, "{told}");
+        let fourths = (told + from) / 4;
+        assert_eq!((count(&one.asked), count(&one.done)), (41 - told + fourths, fourths));
+    }
     sim.finish_clean();
 }
 
