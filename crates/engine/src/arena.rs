@@ -1,30 +1,36 @@
 //! A slab whose keys carry a generation, so that a key outlives its value without harm.
 
-/// Index and generation; an old key finds nothing.
+/// Index and generation in one number; an old key finds nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct Key {
-    index: u32,
-    generation: u32,
-}
+pub(crate) struct Key(u64);
 
+#[allow(clippy::cast_possible_truncation, reason = "the halves of what `new` put together")]
 impl Key {
+    const fn new(index: u32, generation: u32) -> Self {
+        Self((generation as u64) << 32 | index as u64)
+    }
+
     /// The slot's number; reused after the value is gone.
     pub(crate) const fn index(self) -> usize {
-        self.index as usize
+        self.slot() as usize
+    }
+
+    const fn slot(self) -> u32 {
+        self.0 as u32
+    }
+
+    const fn generation(self) -> u32 {
+        (self.0 >> 32) as u32
     }
 
     /// As a number, for whoever must hand it back.
     pub(crate) const fn to_bits(self) -> u64 {
-        (self.generation as u64) << 32 | self.index as u64
+        self.0
     }
 
     /// The key that [`Key::to_bits`] gave; any other number finds nothing, or something else.
     pub(crate) const fn from_bits(bits: u64) -> Self {
-        #[allow(
-            clippy::cast_possible_truncation,
-            reason = "the halves of what `to_bits` put together"
-        )]
-        Self { index: bits as u32, generation: (bits >> 32) as u32 }
+        Self(bits)
     }
 }
 
@@ -58,34 +64,34 @@ impl<T> Arena<T> {
         {
             slot.value = Some(value);
             slot.live = true;
-            return Key { index, generation: slot.generation };
+            return Key::new(index, slot.generation);
         }
         let index = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
         self.slots.push(Slot { generation: 0, live: true, value: Some(value) });
-        Key { index, generation: 0 }
+        Key::new(index, 0)
     }
 
     #[inline]
     pub(crate) fn get(&self, key: Key) -> Option<&T> {
         let slot = self.slots.get(key.index())?;
-        if slot.generation == key.generation { slot.value.as_ref() } else { None }
+        if slot.generation == key.generation() { slot.value.as_ref() } else { None }
     }
 
     #[inline]
     pub(crate) fn get_mut(&mut self, key: Key) -> Option<&mut T> {
         let slot = self.slots.get_mut(key.index())?;
-        if slot.generation == key.generation { slot.value.as_mut() } else { None }
+        if slot.generation == key.generation() { slot.value.as_mut() } else { None }
     }
 
     pub(crate) fn remove(&mut self, key: Key) -> Option<T> {
         let slot = self.slots.get_mut(key.index())?;
-        if slot.generation != key.generation {
+        if slot.generation != key.generation() {
             return None;
         }
         let value = slot.value.take()?;
         slot.live = false;
         slot.generation = slot.generation.wrapping_add(1);
-        self.free.push(key.index);
+        self.free.push(key.slot());
         self.len -= 1;
         Some(value)
     }
@@ -95,13 +101,13 @@ impl<T> Arena<T> {
     #[inline]
     pub(crate) fn retire(&mut self, key: Key, rest: impl FnOnce(&mut T)) {
         if let Some(slot) = self.slots.get_mut(key.index())
-            && slot.generation == key.generation
+            && slot.generation == key.generation()
             && let Some(value) = &mut slot.value
         {
             rest(value);
             slot.live = false;
             slot.generation = slot.generation.wrapping_add(1);
-            self.free.push(key.index);
+            self.free.push(key.slot());
             self.len -= 1;
         }
     }
@@ -116,7 +122,7 @@ impl<T> Arena<T> {
         self.free.pop();
         slot.live = true;
         self.len += 1;
-        Some((Key { index, generation: slot.generation }, value))
+        Some((Key::new(index, slot.generation), value))
     }
 
     pub(crate) const fn len(&self) -> usize {
@@ -126,7 +132,7 @@ impl<T> Arena<T> {
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Key, &T)> {
         self.slots.iter().enumerate().filter(|(_, s)| s.live).filter_map(|(i, s)| {
             let index = u32::try_from(i).ok()?;
-            s.value.as_ref().map(|v| (Key { index, generation: s.generation }, v))
+            s.value.as_ref().map(|v| (Key::new(index, s.generation), v))
         })
     }
 }

@@ -118,15 +118,21 @@ impl<C: Codec> Engine<C> {
 
         let chain_at = chains.len().saturating_sub(1);
         let chain_number = u32::try_from(chain_at).unwrap_or(0);
-        let key = match exchanges.reuse() {
+        let Some(chain) = chains.get_mut(chain_at) else {
+            return false;
+        };
+        let (key, x) = match exchanges.reuse() {
             Some((key, x)) => {
                 x.renew(id, meta, tag, chain_number, now);
-                key
+                (key, x)
             }
-            None => exchanges.insert(Exchange::new(id, *meta, tag, chain_number, now)),
-        };
-        let (Some(x), Some(chain)) = (exchanges.get_mut(key), chains.get_mut(chain_at)) else {
-            return false;
+            None => {
+                let key = exchanges.insert(Exchange::new(id, *meta, tag, chain_number, now));
+                match exchanges.get_mut(key) {
+                    Some(x) => (key, x),
+                    None => return false,
+                }
+            }
         };
         x.slot = s.open.len();
         s.open.push_back(key);
@@ -358,38 +364,42 @@ impl<C: Codec> Engine<C> {
         } else if let Some(chain) = self.chains.get_mut(x.chain as usize) {
             chain.live = chain.live.saturating_sub(1);
         }
+        if waits {
+            self.kicks.push_back(at);
+        }
         if front {
             self.forget(key);
         }
-        if let Some(s) = self.sessions.get_mut(id.0) {
-            if !ordered {
-                if s.open.get(slot) == Some(&key) {
-                    s.open.swap_remove_back(slot);
-                }
-                if let Some(moved) = s.open.get(slot).and_then(|k| self.exchanges.get_mut(*k)) {
-                    moved.slot = slot;
-                }
-            } else if front {
-                s.open.pop_front();
-                // What is behind it may have its reply.
-                let next = s.open.front().copied().and_then(|key| self.exchanges.get(key));
-                if next.is_some_and(Exchange::is_settled) {
-                    self.flush_order(id);
+        let Some(mut s) = self.sessions.get_mut(id.0) else {
+            return true;
+        };
+        if !ordered {
+            if s.open.get(slot) == Some(&key) {
+                s.open.swap_remove_back(slot);
+            }
+            if let Some(moved) = s.open.get(slot).and_then(|k| self.exchanges.get_mut(*k)) {
+                moved.slot = slot;
+            }
+        } else if front {
+            s.open.pop_front();
+            // What is behind it may have its reply.
+            if let Some(next) = s.open.front()
+                && self.exchanges.get(*next).is_some_and(Exchange::is_settled)
+            {
+                self.flush_order(id);
+                match self.sessions.get_mut(id.0) {
+                    Some(same) => s = same,
+                    None => return true,
                 }
             }
         }
-        if let Some(s) = self.sessions.get_mut(id.0) {
-            if !s.dirty && !s.out.is_empty() {
-                s.dirty = true;
-                self.events.push_back(Event::Write(ConnId::Session(id)));
-            }
-            // What is behind it may have waited for it.
-            if !s.plain() || (s.attempts == 0 && !s.open.is_empty()) {
-                self.wake(id);
-            }
+        if !s.dirty && !s.out.is_empty() {
+            s.dirty = true;
+            self.events.push_back(Event::Write(ConnId::Session(id)));
         }
-        if waits {
-            self.kicks.push_back(at);
+        // What is behind it may have waited for it.
+        if !s.plain() || (s.attempts == 0 && !s.open.is_empty()) {
+            self.wake(id);
         }
         true
     }
