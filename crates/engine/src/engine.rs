@@ -18,7 +18,7 @@ use crate::{
     exchange::{Exchange, Fan, Phase},
     known::{Known, Way},
     leftovers::Leftovers,
-    link::{Link, LinkState},
+    link::{Link, LinkState, Usage},
     pool::Pool,
     session::{Session, Stall},
     tap::Tapping,
@@ -357,6 +357,10 @@ impl<C: Codec> Machine for Engine<C> {
             }
         };
         (!chain.is_empty()).then_some(chain)
+    }
+
+    fn gathers(&self, id: LinkId) -> bool {
+        self.links.get(id.0).is_some_and(|l| matches!(l.usage, Usage::Shared(_)))
     }
 
     fn written(&mut self, now: Time, id: ConnId, n: usize) {

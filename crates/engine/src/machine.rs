@@ -130,6 +130,13 @@ pub trait Machine: Send {
     /// The bytes to be written to a connection; `None` if there are none (yet).
     fn out(&mut self, id: ConnId) -> Option<&Chain>;
 
+    /// Whether it may pay to write to a link only when all sockets were read once more: what others
+    /// ask may go in the same write.
+    fn gathers(&self, id: LinkId) -> bool {
+        let _ = id;
+        true
+    }
+
     /// The first `n` bytes of [`Machine::out`] were written.
     fn written(&mut self, now: Time, id: ConnId, n: usize);
 

@@ -318,6 +318,11 @@ impl Machine for Sniffer {
         self.parts.get_mut(at)?.machine.out(inner)
     }
 
+    fn gathers(&self, id: LinkId) -> bool {
+        let (at, inner) = id.0.untagged();
+        self.parts.get(at).is_some_and(|part| part.machine.gathers(LinkId(inner)))
+    }
+
     fn written(&mut self, now: Time, id: ConnId, n: usize) {
         match id {
             ConnId::Session(id) => self.session(id, |machine, inner| {

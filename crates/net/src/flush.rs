@@ -4,9 +4,9 @@
 //! in the queue behind all sockets that were found ready together, so that it runs when all of them
 //! were read: no timer and no counting is needed to gather what belongs into one write.
 //!
-//! Clients are written to at once. Before endpoints are, the sockets are looked at once more, as
-//! long as that brings more requests: what they ask goes to the endpoint in the same write. Where
-//! it brings nothing, it is seldom tried again.
+//! Clients are written to at once, and so are links that carry one call at a time. Before other links
+//! are, the sockets are looked at once more, as long as that brings more requests: what they ask
+//! goes to the endpoint in the same write. Where it brings nothing, it is seldom tried again.
 
 use std::{
     future::{Future, poll_fn},

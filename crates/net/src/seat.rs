@@ -191,8 +191,8 @@ impl Seat {
         self.stirred.set(true);
     }
 
-    /// Performs what the machine wants and writes to clients; how many connections to endpoints are
-    /// left to be written.
+    /// Performs what the machine wants and writes to clients and to links that nobody else uses; how
+    /// many other connections to endpoints are left to be written.
     pub(crate) fn answer(self: &Rc<Self>) -> usize {
         if !self.stirred.get() {
             return 0;
@@ -287,11 +287,14 @@ impl Seat {
         });
     }
 
-    /// Writes to connections that are to be written; those to endpoints only if told.
+    /// Writes to connections that are to be written; to those that may gather more only if told.
     fn flush(&self, all: bool) {
         let mut dirty = self.dirty.replace(self.spare.take());
         for conn in dirty.drain(..) {
-            if !all && matches!(conn.id, ConnId::Link(_)) {
+            if !all
+                && let ConnId::Link(id) = conn.id
+                && self.look(|m, _| m.gathers(id)).unwrap_or(true)
+            {
                 self.dirty.borrow_mut().push(conn);
                 continue;
             }
