@@ -188,6 +188,7 @@ impl Codec for Dubbo {
         reply::code_name(meta.code)
     }
 
+    #[inline(always)]
     fn rewrite(
         &self,
         from: &Conn,
@@ -198,26 +199,8 @@ impl Codec for Dubbo {
         out: &mut Splice<'_>,
     ) -> Result<(), Fault> {
         let id = edit.id.unwrap_or(meta.id);
-        let frame = out.frame();
-        match meta.kind {
-            _ if edit.headers.is_empty() => {}
-            Kind::Request | Kind::Oneway => {
-                // Who edits must know that it was done.
-                let body = body(from, meta, frame).map_err(|Unknown| edit::UNREADABLE)?;
-                return edit::edited(&body, id, edit.headers, out);
-            }
-            Kind::Reply if tag.attachments => match reply_flag(frame) {
-                Some(flag) if flag.attachments => {
-                    // A reply that cannot be edited is still the reply.
-                    let body = Body::reply(frame, flag.end, flag.values(), from.limits);
-                    if edit::edited(&body, id, edit.headers, out).is_ok() {
-                        return Ok(());
-                    }
-                }
-                Some(flag) => return edit::attached(flag.what, flag.end, id, edit.headers, out),
-                None => {}
-            },
-            _ => {}
+        if !edit.headers.is_empty() {
+            return rewrite(from, meta, tag, id, edit, out);
         }
         out.keep_but(4, &id.to_be_bytes());
         Ok(())
@@ -248,6 +231,39 @@ pub(crate) fn step_of<T>(cx: &Ctx, buf: &[u8]) -> Result<Result<Head, Step<T>>, 
         return Err(Fault::too_large(Reason::FrameSize, "frame is too long"));
     }
     Ok(Ok(head))
+}
+
+/// A frame with other headers, where it can have any.
+fn rewrite(
+    from: &Conn,
+    meta: &Meta,
+    tag: Tag,
+    id: u64,
+    edit: &Rewrite<'_>,
+    out: &mut Splice<'_>,
+) -> Result<(), Fault> {
+    let frame = out.frame();
+    match meta.kind {
+        Kind::Request | Kind::Oneway => {
+            // Who edits must know that it was done.
+            let body = body(from, meta, frame).map_err(|Unknown| edit::UNREADABLE)?;
+            return edit::edited(&body, id, edit.headers, out);
+        }
+        Kind::Reply if tag.attachments => match reply_flag(frame) {
+            Some(flag) if flag.attachments => {
+                // A reply that cannot be edited is still the reply.
+                let body = Body::reply(frame, flag.end, flag.values(), from.limits);
+                if edit::edited(&body, id, edit.headers, out).is_ok() {
+                    return Ok(());
+                }
+            }
+            Some(flag) => return edit::attached(flag.what, flag.end, id, edit.headers, out),
+            None => {}
+        },
+        _ => {}
+    }
+    out.keep_but(4, &id.to_be_bytes());
+    Ok(())
 }
 
 fn request(cx: &Ctx, conn: &mut Conn, head: &Head, buf: &[u8]) -> Result<Step<Tag>, Fault> {

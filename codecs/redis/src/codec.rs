@@ -219,7 +219,7 @@ impl Codec for Redis {
         replies::code(frame)
     }
 
-    #[inline]
+    #[inline(always)]
     fn rewrite(
         &self,
         _: &Conn,

@@ -185,7 +185,7 @@ impl Codec for Thrift {
         reply::code_name(meta)
     }
 
-    #[inline]
+    #[inline(always)]
     fn rewrite(
         &self,
         from: &Conn,

@@ -3,8 +3,8 @@
 
 use bytes::Bytes;
 use heptad_core::{
-    Accepted, Answer, Attr, Attributes, Codec, FilterWorker, Kind, Lane, Meta, Outcome, Reason,
-    Refusal, Request, Time, Value, Verdict,
+    Accepted, Answer, Attr, Attributes, Codec, Kind, Lane, Meta, Outcome, Reason, Refusal, Time,
+    Value, Verdict,
 };
 
 use crate::{
@@ -218,19 +218,10 @@ impl<C: Codec> Engine<C> {
         if let Some(chain) = self.chains.get_mut(x.chain as usize)
             && !chain.workers.is_empty()
         {
-            fit(&mut x.scratch, chain.workers.len());
             let mut none = Learned::default();
-            verdict = ask(
-                &mut chain.workers,
-                &mut x.scratch,
-                &mut x.filtered,
-                now,
-                &mut view,
-                0,
-                &mut none,
-            );
+            verdict = x.memory.ask(&mut chain.workers, 0, now, &mut view, 0, &mut none);
         }
-        let at = x.filtered.wrapping_sub(1);
+        let at = x.memory.last();
         self.stats.unknown_attributes += unknown;
         if self.obey(now, key, at, verdict, frame) {
             self.proceed(now, key, frame, shared);
@@ -288,9 +279,6 @@ impl<C: Codec> Engine<C> {
         };
         let workers = self.chains.get_mut(x.chain as usize).map(|chain| &mut *chain.workers);
         let workers = workers.unwrap_or_default();
-        if from == 0 {
-            fit(&mut x.scratch, workers.len());
-        }
         if from >= workers.len() {
             return true;
         }
@@ -313,10 +301,9 @@ impl<C: Codec> Engine<C> {
             unknown: unknown_attributes,
             edits: &mut x.rare.edits,
         };
-        x.filtered = from;
         let mut none = Learned::default();
-        let verdict = ask(workers, &mut x.scratch, &mut x.filtered, now, &mut view, 0, &mut none);
-        let at = x.filtered.wrapping_sub(1);
+        let verdict = x.memory.ask(workers, from, now, &mut view, 0, &mut none);
+        let at = x.memory.last();
         self.obey(now, key, at, verdict, frame)
     }
 
@@ -381,10 +368,12 @@ impl<C: Codec> Engine<C> {
         };
         let worker =
             self.chains.get_mut(x.chain as usize).and_then(|chain| chain.workers.get_mut(at));
-        let (Some(worker), Some(scratch)) = (worker, x.scratch.get_mut(at)) else {
+        let Some(worker) = worker else {
             return;
         };
-        let verdict = worker.resumed(now, answer, &mut view, scratch);
+        let Some(verdict) = x.memory.resume(&mut **worker, at, now, answer, &mut view) else {
+            return;
+        };
         if self.obey(now, key, at, verdict, &frame) && self.filter(now, key, at + 1, &frame) {
             self.proceed(now, key, &frame, None);
         }
@@ -493,51 +482,5 @@ impl<C: Codec> Engine<C> {
     /// Ends an exchange with an error in the standard words.
     pub(crate) fn settle_end(&mut self, now: Time, key: Key, end: End) {
         self.settle_error(now, key, end, text(end.0, end.1));
-    }
-}
-
-/// Asks filters from number `filtered` on, which counts those that were asked, until one does not
-/// pass the request. Passing is by far the most frequent, and needs nothing of the engine. A bit of
-/// `passes` says of each filter that it need not be asked.
-#[inline]
-pub(crate) fn ask(
-    workers: &mut [Box<dyn FilterWorker>],
-    scratch: &mut [u64],
-    filtered: &mut usize,
-    now: Time,
-    view: &mut dyn Request,
-    passes: u64,
-    learned: &mut Learned,
-) -> Verdict {
-    let workers = workers.get_mut(*filtered..).unwrap_or_default();
-    let scratch = scratch.get_mut(*filtered..).unwrap_or_default();
-    let mut bit = 1_u64.checked_shl(u32::try_from(*filtered).unwrap_or(u32::MAX)).unwrap_or(0);
-    for (worker, scratch) in workers.iter_mut().zip(scratch) {
-        *filtered += 1;
-        *scratch = 0;
-        let this = bit;
-        bit <<= 1;
-        if passes & this != 0 && worker.repeated() {
-            continue;
-        }
-        match worker.request(now, view, scratch) {
-            // What it remembers of one request cannot be left out for another.
-            Verdict::Pass if learned.wanted && *scratch == 0 => {
-                learned.note(this, worker.repeats());
-            }
-            Verdict::Pass => {}
-            verdict => return verdict,
-        }
-    }
-    Verdict::Pass
-}
-
-/// Makes room for what so many filters remember of a request. What is there is another request's
-/// until a filter is asked.
-#[inline]
-pub(crate) fn fit(memory: &mut Vec<u64>, filters: usize) {
-    if memory.len() != filters {
-        memory.clear();
-        memory.resize(filters, 0);
     }
 }

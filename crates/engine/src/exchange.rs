@@ -12,6 +12,7 @@ use crate::{
     admit::UNCOUNTED,
     arena::Key,
     machine::{LinkId, SessionId},
+    memory::Memory,
     plan::End,
 };
 
@@ -27,9 +28,7 @@ pub(crate) struct Exchange<T> {
     pub(crate) method: u32,
     /// The filter chain it began with, and what each filter remembers.
     pub(crate) chain: u32,
-    pub(crate) scratch: Vec<u64>,
-    /// Filters whose `request` was called.
-    pub(crate) filtered: usize,
+    pub(crate) memory: Memory,
     pub(crate) started: Time,
     pub(crate) deadline: Time,
     pub(crate) phase: Phase,
@@ -136,8 +135,7 @@ impl<T> Exchange<T> {
             series: UNCOUNTED,
             method: UNCOUNTED,
             chain,
-            scratch: Vec::new(),
-            filtered: 0,
+            memory: Memory::default(),
             started: now,
             deadline: Time::NEVER,
             phase: Phase::Sent,
@@ -157,7 +155,7 @@ impl<T> Exchange<T> {
     #[inline(always)]
     pub(crate) fn renew(&mut self, session: SessionId, meta: &Meta, tag: T, chain: u32, now: Time) {
         // Every field by its name, so that none is forgotten and tells one client of another;
-        // `rest` has cleared the last three, and whoever asks a filter clears its memory.
+        // `rest` has cleared the last three.
         let Self {
             session: of_session,
             meta: of_meta,
@@ -165,8 +163,7 @@ impl<T> Exchange<T> {
             series,
             method,
             chain: of_chain,
-            scratch: _,
-            filtered,
+            memory,
             started,
             deadline,
             phase,
@@ -186,7 +183,7 @@ impl<T> Exchange<T> {
         *series = UNCOUNTED;
         *method = UNCOUNTED;
         *of_chain = chain;
-        *filtered = 0;
+        memory.clear();
         *started = now;
         *deadline = Time::NEVER;
         *phase = Phase::Sent;

@@ -12,7 +12,7 @@ use heptad_core::{
 
 use crate::{
     ConnId, Engine, Event, LinkId, SessionId,
-    admit::{UNCOUNTED, ask, fit},
+    admit::UNCOUNTED,
     arena::{Arena, Key},
     calls::{Attempt, Role},
     exchange::{Exchange, Extras, Job, JobOf, Phase},
@@ -189,26 +189,21 @@ impl<C: Codec> Engine<C> {
                 unknown: &mut unknown,
                 edits: &mut edits,
             };
-            fit(&mut x.scratch, filters);
-            x.scratch.iter_mut().take(first).for_each(|memory| *memory = 0);
-            x.filtered = first;
-            let (workers, memory) = (&mut chain.workers, &mut x.scratch);
             let mut learned = Learned { wanted: !habit.here, ..Learned::default() };
-            let filtered = &mut x.filtered;
-            let verdict = ask(workers, memory, filtered, now, &mut view, passes, &mut learned);
+            let workers = &mut chain.workers;
+            let verdict = x.memory.ask(workers, first, now, &mut view, passes, &mut learned);
             stats.unknown_attributes += unknown;
             if !edits.is_empty() {
                 x.rare.edits = edits;
             }
-            match verdict {
-                Verdict::Pass => {}
-                verdict => {
-                    let at = x.filtered.wrapping_sub(1);
-                    self.obey(now, key, at, verdict, frame);
-                    self.stall_behind(id, key);
-                    return true;
-                }
+            if !matches!(verdict, Verdict::Pass) {
+                let at = x.memory.last();
+                self.obey(now, key, at, verdict, frame);
+                self.stall_behind(id, key);
+                return true;
             }
+            // It has nothing to drop.
+            std::mem::forget(verdict);
             if learned.wanted
                 && let Some(method) = met
             {
@@ -359,7 +354,7 @@ impl<C: Codec> Engine<C> {
         x.phase = Phase::Settled;
         let took = now.as_nanos().saturating_sub(x.started.as_nanos());
         stats.succeeded(x.series, x.method, took);
-        if x.scratch.iter().take(x.filtered).any(|memory| *memory != 0) {
+        if !x.memory.is_empty() {
             self.filters_done(now, key, (Outcome::Ok, Reason::None), 0, wrote);
         } else if let Some(chain) = self.chains.get_mut(x.chain as usize) {
             chain.live = chain.live.saturating_sub(1);

@@ -24,6 +24,7 @@ mod leftovers;
 mod link;
 mod links;
 mod machine;
+mod memory;
 mod plan;
 mod pool;
 mod redirect;

@@ -341,7 +341,7 @@ impl<C: Codec> Engine<C> {
             return;
         };
         chain.live = chain.live.saturating_sub(1);
-        if x.filtered == 0 {
+        if x.memory.is_empty() {
             return;
         }
         let mut told = heptad_core::End::default();
@@ -363,11 +363,7 @@ impl<C: Codec> Engine<C> {
         told.reply_bytes = wrote as u64;
         told.attempts = u32::from(x.sent) + u32::from(x.rare.redirects);
         told.started = x.started;
-        for (worker, scratch) in chain.workers.iter_mut().zip(&x.scratch).take(x.filtered) {
-            if *scratch != 0 {
-                worker.done(now, &told, *scratch);
-            }
-        }
+        x.memory.tell(&mut chain.workers, now, &told);
     }
 
     /// A client that does not read is closed at its hard mark, for the others' sake.

@@ -28,11 +28,15 @@ pub(crate) enum Top {
     End(usize),
 }
 
-/// The end of the usual reply, if all of it is there: `+OK`, or a bulk of less than a hundred bytes.
+/// The end of the usual reply, if all of it is there: `+OK`, a number of one digit, no bulk, or one of
+/// less than a hundred bytes.
 #[inline]
 fn quick(buf: &[u8]) -> Option<usize> {
+    if let [b':', b'0'..=b'9', b'\r', b'\n', ..] = buf {
+        return Some(4);
+    }
     let (start, len) = match *buf.first_chunk::<5>()? {
-        [b'+', b'O', b'K', b'\r', b'\n'] => return Some(5),
+        [b'+', b'O', b'K', b'\r', b'\n'] | [b'$', b'-', b'1', b'\r', b'\n'] => return Some(5),
         [b'$', a @ b'0'..=b'9', b'\r', b'\n', _] => (4, a - b'0'),
         [b'$', a @ b'1'..=b'9', b @ b'0'..=b'9', b'\r', b'\n'] => (5, (a - b'0') * 10 + (b - b'0')),
         _ => return None,
@@ -274,7 +278,14 @@ mod tests {
     fn the_quick_way_comes_to_what_the_general_way_comes_to() {
         let cx = Ctx::default();
         let mut met = 0;
-        for good in ["+OK\r\n", "$0\r\n\r\n+OK\r\n", "$3\r\nabc\r\n", "$10\r\n0123456\r\n9\r\n"] {
+        for good in [
+            ":1\r\n",
+            "$-1\r\n",
+            "+OK\r\n",
+            "$0\r\n\r\n+OK\r\n",
+            "$3\r\nabc\r\n",
+            "$10\r\n0123456\r\n9\r\n",
+        ] {
             let good = good.as_bytes();
             let mut all: Vec<Vec<u8>> = (0..=good.len()).map(|n| good[..n].to_vec()).collect();
             for at in 0..good.len() {

@@ -133,7 +133,7 @@ pub(crate) fn percent(option: &str, value: Option<f64>) -> Result<f64, OptionsEr
 }
 
 /// So many of all random numbers are a share in per cent.
-fn share(percent: f64) -> u64 {
+pub(crate) fn share(percent: f64) -> u64 {
     #[allow(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,

@@ -9,14 +9,14 @@ mod otlp;
 use std::sync::Arc;
 
 use heptad_core::{
-    Attr, End, Feed, FeedWriter, Filter, FilterWorker, HeaderEdit, OptionsError, Request, Time,
-    Value, Verdict, Want, units::Size,
+    Attr, End, Feed, FeedWriter, Filter, FilterWorker, HeaderEdit, OptionsError, Repeats, Request,
+    Time, Value, Verdict, Want, units::Size,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::{
-    access_log::{buffer, count, percent},
+    access_log::{buffer, count, percent, share},
     record::{Slots, put_end, put_value},
 };
 use context::Context;
@@ -54,6 +54,8 @@ pub struct Trace {
 #[derive(Debug)]
 struct Plan {
     sample: f64,
+    /// Random numbers below this are of the sample, if not all are.
+    below: u64,
     propagate: bool,
     parent: Attr,
     state: Attr,
@@ -80,6 +82,7 @@ impl Trace {
         let attrs = ATTRS.iter().filter_map(|name| name.parse().ok()).collect();
         let plan = Plan {
             sample,
+            below: share(sample),
             propagate: options.propagate.unwrap_or(true),
             parent: Attr::Header(PARENT.into()),
             state: Attr::Header(STATE.into()),
@@ -100,6 +103,8 @@ impl Filter for Trace {
             feed: self.feed.as_ref().map(Feed::writer),
             slots: Slots::default(),
             rng: fastrand::Rng::with_seed(seed),
+            repeats: Repeats::No,
+            drawn: None,
         })
     }
 
@@ -134,6 +139,10 @@ struct Worker {
     feed: Option<FeedWriter>,
     slots: Slots<Vec<u8>>,
     rng: fastrand::Rng,
+    /// `Always` where requests cannot carry a context: then chance alone decides.
+    repeats: Repeats,
+    /// What chance has already decided of the request that comes now.
+    drawn: Option<bool>,
 }
 
 /// The header cannot be read, and so it is not known what would be replaced.
@@ -150,7 +159,11 @@ fn parent(request: &mut dyn Request, header: &Attr) -> Result<Option<Context>, U
 
 impl Worker {
     fn samples(&mut self) -> bool {
-        self.plan.sample >= 100.0 || self.rng.f64() * 100.0 < self.plan.sample
+        if let Some(drawn) = self.drawn.take() {
+            return drawn;
+        }
+        let below = self.plan.below;
+        below == u64::MAX || self.rng.u64(..) < below
     }
 
     fn begin(&mut self, sampled: bool) -> Context {
@@ -163,6 +176,7 @@ impl Worker {
 impl FilterWorker for Worker {
     fn request(&mut self, _: Time, request: &mut dyn Request, scratch: &mut u64) -> Verdict {
         let headers = request.headers();
+        self.repeats = if headers { Repeats::No } else { Repeats::Always };
         let found = if headers { parent(request, &self.plan.parent) } else { Ok(None) };
         let propagates = self.plan.propagate && headers && found.is_ok();
         let from = found.ok().flatten();
@@ -195,6 +209,16 @@ impl FilterWorker for Worker {
             }
         }
         Verdict::Pass
+    }
+
+    fn repeats(&self) -> Repeats {
+        self.repeats
+    }
+
+    fn repeated(&mut self) -> bool {
+        let sampled = self.feed.is_some() && self.samples();
+        self.drawn = sampled.then_some(true);
+        !sampled
     }
 
     fn done(&mut self, now: Time, end: &End<'_>, scratch: u64) {
