@@ -1,44 +1,30 @@
-//! The usual case in one go: a request that goes plainly to one endpoint, over a shared link or a free
-//! one, and its good reply. What is not usual is left alone and takes the long way, which comes to the same
-//! result; nothing has changed until it is clear that nothing stands in the way.
-
-use std::collections::VecDeque;
+//! The usual case in one go: a request that goes plainly to one endpoint, over a shared link or a
+//! free one, and its good reply. What is not usual is left alone and takes the long way, which comes
+//! to the same result; nothing has changed until it is clear that nothing stands in the way.
 
 use bytes::Bytes;
 use heptad_core::{
-    Accepted, Bind, Codec, FanOut, Flavour, Found, Kind, Meta, Outcome, Reason, Rewrite, Splice,
-    Time, Verdict,
+    Accepted, Bind, Codec, FanOut, Found, Kind, Meta, Outcome, Reason, Rewrite, Splice, Time,
+    Verdict,
 };
 
 use crate::{
     ConnId, Engine, Event, LinkId, SessionId,
     admit::UNCOUNTED,
-    arena::{Arena, Key},
+    arena::Key,
     calls::{Attempt, Role},
-    exchange::{Exchange, Extras, Job, JobOf, Phase},
+    exchange::{Exchange, Extras, Phase},
     known::{Habit, Learned},
-    leftovers::{LARGE, Leftovers},
-    link::{Link, LinkState, Usage},
+    link::{Link, Usage},
+    pen::{Pen, Sent},
     plan::End,
-    pool::{Endpoint, Pool},
-    session::Session,
+    pool::Pool,
     timers::{Due, Timers},
     view::{Names, View},
 };
 
 /// By how much a frame may well grow when it is rewritten.
 const HEAD: usize = 64;
-
-/// What a frame is written with, and to.
-struct Pen<'a, C: Codec> {
-    codec: &'a C,
-    links: &'a mut Arena<Link<C>>,
-    leftovers: &'a mut Leftovers,
-    events: &'a mut VecDeque<Event>,
-    buffered: &'a mut usize,
-    ordered: bool,
-    by_id: bool,
-}
 
 impl<C: Codec> Engine<C> {
     /// Takes a request from its names to its link; false, with nothing changed, if it is not plainly
@@ -398,146 +384,6 @@ impl<C: Codec> Engine<C> {
         }
         true
     }
-}
-
-/// What became of a frame that was to be sent.
-enum Sent {
-    /// It is written, or will be once its link has answered what goes ahead of it.
-    Yes,
-    /// Nothing has changed.
-    Left,
-    /// It had this link and could not be written to it.
-    Refused(LinkId, End),
-}
-
-impl<C: Codec> Pen<'_, C> {
-    /// Writes a request to the shared link of its session, or to a free one that it has for itself.
-    #[inline(always)]
-    #[allow(clippy::too_many_arguments, reason = "one request and all that it meets")]
-    fn send(
-        &mut self,
-        key: Key,
-        x: &mut Exchange<C::Tag>,
-        s: &mut Session<C>,
-        p: &mut Pool,
-        (pool, endpoint): (usize, usize),
-        frame: &[u8],
-        shared: Option<&Bytes>,
-    ) -> Sent {
-        let Self { codec, links, leftovers, events, ordered, by_id, .. } = self;
-        let id = x.session;
-        let Meta { kind, bind, fan_out, .. } = x.meta;
-        let several = x.of > 1 && matches!(fan_out, FanOut::All | FanOut::Index);
-        let usual = kind == Kind::Request && bind == Bind::Shared && !p.redirects;
-        let again = !x.rare.is_plain() && (x.rare.redirects > 0 || x.rare.fan.is_some());
-        if !usual || several || again || !s.held.is_empty() {
-            return Sent::Left;
-        }
-        let policy = &p.cluster.links;
-        let Some(e) = p.endpoints.get_mut(endpoint) else {
-            return Sent::Left;
-        };
-        if !e.waiting.is_empty() {
-            return Sent::Left;
-        }
-        let flavour = codec.flavour(&s.conn, &x.meta);
-        let found = match p.share {
-            true => e.slot(flavour, policy.slot_of(id.0.index())),
-            false if *ordered && (s.attempts > 0 || s.open.front() != Some(&key)) => None,
-            false => take_idle(links, e, flavour, id),
-        };
-        let Some(link) = found else {
-            return Sent::Left;
-        };
-        let Some(l) = links.get_mut(link.0) else {
-            return Sent::Left;
-        };
-        // Invariant 7.
-        let elsewhere = || *ordered && s.elsewhere(pool, endpoint, link);
-        if p.share && (!l.has_room(policy.max_buffered) || elsewhere()) {
-            return Sent::Left;
-        }
-        if *ordered {
-            s.sent_via(pool, endpoint, link);
-        } else {
-            s.attempts += 1;
-        }
-        x.phase = Phase::Sent;
-        x.endpoint = endpoint;
-        leftovers.furnish(&mut l.out, LARGE);
-        if !p.share && waits_for_prelude(*codec, s, l, x, key, frame) {
-            *self.buffered += frame.len();
-            x.place = Some((link, 0));
-            events.extend(l.note_dirty(link).map(Event::Write));
-            return Sent::Yes;
-        }
-        let role = Role::Part { session: id, exchange: key, part: 0 };
-        let Some(wire) = l.calls.push(Attempt { tag: x.tag, role, orphaned: None }) else {
-            return Sent::Refused(link, (Outcome::Overloaded, Reason::Ids));
-        };
-        let headers = match &*x.rare {
-            _ if x.rare.is_plain() => &[][..],
-            Extras { edits, .. } if !edits.is_empty() => edits,
-            Extras { request_headers: Some(headers), .. } => &headers[..],
-            _ => &[],
-        };
-        let mark = l.out.mark();
-        let mut splice = Splice::new(frame, shared, &mut l.out);
-        let edit = Rewrite::new(by_id.then_some(wire), headers);
-        x.sent = true;
-        if let Err(fault) = codec.rewrite(&s.conn, &l.conn, &x.meta, x.tag, &edit, &mut splice) {
-            l.out.rollback(mark);
-            l.calls.undo(wire);
-            return Sent::Refused(link, (fault.outcome, fault.reason));
-        }
-        x.place = Some((link, wire));
-        e.in_flight += 1;
-        if let Some(conn) = l.note_dirty(link) {
-            events.push_back(Event::Write(conn));
-        }
-        Sent::Yes
-    }
-}
-
-/// The link of an endpoint that was given back last, if it will do, for one exchange of a session.
-#[inline(never)]
-fn take_idle<C: Codec>(
-    links: &mut Arena<Link<C>>,
-    e: &mut Endpoint,
-    flavour: Flavour,
-    id: SessionId,
-) -> Option<LinkId> {
-    let link = *e.idle.last()?;
-    let l = links.get_mut(link.0)?;
-    if l.flavour != flavour || l.state != LinkState::Ready {
-        return None;
-    }
-    e.idle.pop();
-    l.usage = Usage::Own(id, None);
-    Some(link)
-}
-
-/// Writes what goes ahead of a frame on a link of its own; whether the frame, which is kept then,
-/// has to wait for the answer.
-#[inline(never)]
-fn waits_for_prelude<C: Codec>(
-    codec: &C,
-    s: &mut Session<C>,
-    l: &mut Link<C>,
-    x: &Exchange<C::Tag>,
-    key: Key,
-    frame: &[u8],
-) -> bool {
-    if std::mem::take(&mut l.prepared) {
-        return false;
-    }
-    let prelude = codec.prelude(&mut s.conn, &mut l.conn, &x.meta, x.tag, l.out.tail());
-    l.calls.push_preludes(prelude.replies);
-    l.prepared = prelude.wait && prelude.replies > 0;
-    if l.prepared {
-        l.jobs.push_front(Job { of: JobOf::Part(key, 0), frame: frame.to_vec() });
-    }
-    l.prepared
 }
 
 /// Whether a link of one exchange's own is free for the next one when that exchange is over.

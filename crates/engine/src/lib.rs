@@ -25,6 +25,7 @@ mod link;
 mod links;
 mod machine;
 mod memory;
+mod pen;
 mod plan;
 mod pool;
 mod redirect;
