@@ -47,12 +47,17 @@ pub(crate) struct Ids<T> {
     /// The low bits, and as many of a generation as there is room for.
     low: u64,
     generations: u64,
+    /// So many slots are free before the first of them is used again, as far as the maximum allows.
+    rest: usize,
     max: usize,
     used: usize,
 }
 
-/// So many slots are free before the first of them is used again, as far as the maximum allows.
-const REST: usize = 64;
+/// So many ids are given before one comes back, as far as the slots that rest and the bits for their
+/// generations allow.
+const APART: u32 = 1 << 20;
+/// The fewest and the most slots that rest.
+const REST: (u32, u32) = (4, 64);
 
 impl<T: Copy> Calls<T> {
     pub(crate) fn new(pairing: Pairing, max: u32) -> Self {
@@ -70,6 +75,7 @@ impl<T: Copy> Calls<T> {
                     low_bits,
                     low: shl(1, low_bits).wrapping_sub(1),
                     generations: (1 << spare) - 1,
+                    rest: (APART >> spare.min(31)).clamp(REST.0, REST.1) as usize,
                     max: max as usize,
                     used: 0,
                 })
@@ -107,7 +113,7 @@ impl<T: Copy> Calls<T> {
             }
             Self::ById(ids) => {
                 // A slot rests before it is used again; more than that would only take memory.
-                let slot = if ids.free.len() < REST && ids.slots.len() < ids.max {
+                let slot = if ids.free.len() < ids.rest && ids.slots.len() < ids.max {
                     ids.slots.push((0, None));
                     u32::try_from(ids.slots.len() - 1).ok()?
                 } else {
@@ -276,13 +282,29 @@ mod tests {
 
     #[test]
     fn slots_follow_what_is_in_flight_and_not_the_maximum() {
-        let mut calls = Calls::new(Pairing::ById { bits: 32 }, 1_000_000);
-        for tag in 0..10_000 {
-            let id = calls.push(attempt(tag)).unwrap();
-            assert_eq!(calls.take(id).unwrap().tag, tag);
+        for (bits, max, slots) in
+            [(32, 1_000_000, 64), (32, 4096, 4), (64, 1_000_000, 4), (24, 255, 16), (16, 4096, 64)]
+        {
+            let mut calls = Calls::new(Pairing::ById { bits }, max);
+            for tag in 0..10_000 {
+                let id = calls.push(attempt(tag)).unwrap();
+                assert_eq!(calls.take(id).unwrap().tag, tag);
+            }
+            let Calls::ById(ids) = &calls else { panic!("by id") };
+            assert_eq!(ids.slots.len(), slots, "{bits} bits, {max}");
         }
-        let Calls::ById(ids) = &calls else { panic!("by id") };
-        assert_eq!(ids.slots.len(), REST);
+    }
+
+    #[test]
+    fn an_id_does_not_come_back_for_a_million_others_if_there_is_room() {
+        let mut calls = Calls::new(Pairing::ById { bits: 32 }, 4096);
+        let first = calls.push(attempt(0)).unwrap();
+        calls.take(first);
+        for _ in 0..1 << 20 {
+            let id = calls.push(attempt(1)).unwrap();
+            assert_ne!(id, first);
+            calls.take(id);
+        }
     }
 
     #[test]
