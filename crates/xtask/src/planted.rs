@@ -55,7 +55,7 @@ const BUGS: &[Bug] = &[
     Bug {
         what: "a request without a route has no deadline while a filter asks",
         file: "admit.rs",
-        find: "                self.timers.after(now, Route::TIMEOUT, Due::Exchange(key));\n",
+        find: "                let lasting = self.timers.lasting(Route::TIMEOUT);\n                self.timers.after(now, lasting, key);\n",
         plant: "",
     },
     Bug {
@@ -73,8 +73,8 @@ const BUGS: &[Bug] = &[
     Bug {
         what: "filters never hear the end of what a client gave up",
         file: "settle.rs",
-        find: "if x.filtered == 0 {",
-        plant: "if x.filtered == 0 || end.0 == Outcome::Cancelled {",
+        find: "if x.memory.is_empty() {",
+        plant: "if x.memory.is_empty() || end.0 == Outcome::Cancelled {",
     },
     Bug {
         what: "a request that a filter refused is sent all the same",
@@ -85,8 +85,8 @@ const BUGS: &[Bug] = &[
     Bug {
         what: "bytes of given up requests count as buffered for ever",
         file: "settle.rs",
-        find: "        self.buffered = self.buffered.saturating_sub(x.frame.len());\n        x.frame",
-        plant: "        x.frame",
+        find: "        self.buffered = self.buffered.saturating_sub(x.rare.frame.len());\n        x.rare.frame",
+        plant: "        x.rare.frame",
     },
     Bug {
         what: "a client that says no more loses the replies that it waits for",
