@@ -107,22 +107,22 @@ impl Codec for Redis {
             parts: cx.max_parts,
             stranger: self.is_stranger(s),
         };
-        if let Some(shape) = s.scan.usual(buf, limits)
-            && let Some(step) = classify::again(s, buf, &shape)
-        {
-            return Ok(step);
-        }
-        Ok(match s.scan.scan(buf, limits)? {
-            Scanned::Need(n) => Step::Need(n),
-            Scanned::Skip(n) => Step::Skip(n),
-            Scanned::Frame(shape) => {
-                let frame = buf.get(..shape.len).unwrap_or_default();
-                let [name, _] = shape.seen;
-                let name = name.of(frame).unwrap_or_default();
-                let index = s.last.index(name, |name| self.table.find(name));
-                classify::classify(self, s, frame, &shape, index)
-            }
-        })
+        let shape = match s.scan.usual(buf, limits) {
+            Some(shape) => match classify::again(s, buf, &shape) {
+                Some(step) => return Ok(step),
+                None => shape,
+            },
+            None => match s.scan.scan(buf, limits)? {
+                Scanned::Need(n) => return Ok(Step::Need(n)),
+                Scanned::Skip(n) => return Ok(Step::Skip(n)),
+                Scanned::Frame(shape) => shape,
+            },
+        };
+        let frame = buf.get(..shape.len).unwrap_or_default();
+        let [name, _] = shape.seen;
+        let name = name.of(frame).unwrap_or_default();
+        let index = s.last.index(name, |name| self.table.find(name));
+        Ok(classify::classify(self, s, frame, &shape, index))
     }
 
     #[inline]
