@@ -102,7 +102,7 @@ impl Codec for Thrift {
         if meta.aux & aux::PACKED == 0 {
             return Ok(meta.service.of(frame));
         }
-        packed_service(conn, meta, frame, scratch)
+        packed_names(conn, meta, frame, scratch).map(|[service, _]| service)
     }
 
     /// The name of the message, from behind the first colon.
@@ -117,7 +117,7 @@ impl Codec for Thrift {
         if meta.aux & aux::PACKED == 0 {
             return Ok(meta.method.of(frame));
         }
-        packed_method(conn, meta, frame, scratch)
+        packed_names(conn, meta, frame, scratch).map(|[_, method]| method)
     }
 
     /// An info header of a THeader, names compared exactly. The last one of the name counts; those
@@ -245,26 +245,17 @@ fn header<'a>(conn: &'a Conn, meta: &Meta, frame: &'a [u8], name: &str) -> Found
     Ok(plain.or(persistent).or_else(|| conn.persistent.as_ref()?.value(name)))
 }
 
+/// The service and the method of a compressed message, inflated into `scratch`.
 #[cold]
-fn packed_service<'a>(
+fn packed_names<'a>(
     conn: &'a Conn,
     meta: &Meta,
     frame: &'a [u8],
     scratch: &'a mut Vec<u8>,
-) -> Found<'a> {
-    let head = packed_head(conn, meta, frame, scratch)?;
-    Ok(head.names(scratch).0.and_then(|at| scratch.get(at)))
-}
-
-#[cold]
-fn packed_method<'a>(
-    conn: &'a Conn,
-    meta: &Meta,
-    frame: &'a [u8],
-    scratch: &'a mut Vec<u8>,
-) -> Found<'a> {
-    let head = packed_head(conn, meta, frame, scratch)?;
-    Ok(scratch.get(head.names(scratch).1))
+) -> Result<[Option<&'a [u8]>; 2], Unknown> {
+    let (service, method) = packed_head(conn, meta, frame, scratch)?.names(scratch);
+    let scratch = &*scratch;
+    Ok([service.and_then(|at| scratch.get(at)), scratch.get(method)])
 }
 
 /// Inflates the head of a compressed message.
