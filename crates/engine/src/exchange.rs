@@ -64,6 +64,18 @@ impl Rare {
     pub(crate) const fn is_plain(&self) -> bool {
         !self.touched
     }
+
+    /// What is changed of the request's headers: where a filter wants something, that and the
+    /// route's, which are in front of it by then.
+    #[inline]
+    pub(crate) fn request_edits(&self) -> &[HeaderEdit] {
+        match &self.extras {
+            _ if self.is_plain() => &[],
+            Extras { edits, .. } if !edits.is_empty() => edits,
+            Extras { request_headers: Some(headers), .. } => headers,
+            _ => &[],
+        }
+    }
 }
 
 impl Deref for Rare {

@@ -19,7 +19,6 @@ use crate::{
     pen::{Pen, Sent},
     plan::End,
     pool::Pool,
-    timers::{Due, Timers},
     view::{Names, View},
 };
 
@@ -333,7 +332,7 @@ impl<C: Codec> Engine<C> {
             e.in_flight = e.in_flight.saturating_sub(1);
             waits = !e.waiting.is_empty();
             if !is_shared {
-                give_back(timers, p, l, link, now);
+                l.give_back(link, p, timers, now);
             }
         }
         x.place = None;
@@ -389,29 +388,7 @@ impl<C: Codec> Engine<C> {
 /// Whether a link of one exchange's own is free for the next one when that exchange is over.
 #[inline(never)]
 fn is_freed<C: Codec>(codec: &C, pools: &[Pool], l: &Link<C>) -> bool {
-    let done = matches!(l.usage, Usage::Own(_, None)) && l.calls.is_empty() && l.jobs.is_empty();
-    done && pools.get(l.pool).is_some_and(|p| !p.retired) && codec.reusable(&l.conn)
-}
-
-/// Gives such a link back.
-#[inline(never)]
-fn give_back<C: Codec>(
-    timers: &mut Timers,
-    p: &mut Pool,
-    l: &mut Link<C>,
-    link: LinkId,
-    now: Time,
-) {
-    l.usage = Usage::Idle;
-    l.since = now;
-    if let Some(e) = p.endpoints.get_mut(l.endpoint) {
-        e.idle.push(link);
-    }
-    let look = now + p.cluster.links.idle_timeout;
-    if look < l.look {
-        l.look = look;
-        timers.at(look, Due::Link(link));
-    }
+    l.is_done() && pools.get(l.pool).is_some_and(|p| l.goes_on(codec, p))
 }
 
 /// The service and method of a request, if there is no doubt about either: what can be read, and is

@@ -8,6 +8,8 @@ use crate::{
     calls::Calls,
     exchange::Job,
     machine::{ConnId, LinkId, SessionId},
+    pool::Pool,
+    timers::{Due, Timers},
 };
 
 /// A connection to an endpoint.
@@ -79,6 +81,36 @@ impl<C: Codec> Link<C> {
         }
         self.dirty = true;
         Some(ConnId::Link(id))
+    }
+
+    /// Whether it was for one exchange alone, and nothing of that is left.
+    pub(crate) fn is_done(&self) -> bool {
+        let nothing = self.calls.is_empty() && self.jobs.is_empty();
+        nothing && self.state == LinkState::Ready && matches!(self.usage, Usage::Own(_, None))
+    }
+
+    /// Whether it may be used by another session.
+    pub(crate) fn goes_on(&self, codec: &C, pool: &Pool) -> bool {
+        !self.draining && !pool.retired && codec.reusable(&self.conn)
+    }
+
+    /// Puts it among the free ones of its endpoint.
+    #[inline(never)]
+    pub(crate) fn give_back(&mut self, id: LinkId, p: &mut Pool, timers: &mut Timers, now: Time) {
+        self.usage = Usage::Idle;
+        self.since = now;
+        if let Some(e) = p.endpoints.get_mut(self.endpoint) {
+            e.idle.push(id);
+        }
+        self.look_at(id, now + p.cluster.links.idle_timeout, timers);
+    }
+
+    /// Makes sure that it is looked at no later than `at`.
+    pub(crate) fn look_at(&mut self, id: LinkId, at: Time, timers: &mut Timers) {
+        if at < self.look {
+            self.look = at;
+            timers.at(at, Due::Link(id));
+        }
     }
 
     pub(crate) fn has_room(&self, max_buffered: usize) -> bool {

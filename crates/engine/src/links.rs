@@ -347,25 +347,16 @@ impl<C: Codec> Engine<C> {
         let Some(l) = self.links.get_mut(id.0) else {
             return;
         };
-        let done = l.calls.is_empty() && l.jobs.is_empty() && l.state == LinkState::Ready;
-        if !matches!(l.usage, Usage::Own(_, None)) || !done {
+        if !l.is_done() {
             return;
         }
-        let retired = self.pools.get(l.pool).is_none_or(|p| p.retired);
-        if l.draining || retired || !self.codec.reusable(&l.conn) {
-            return self.end_link(now, id, (Outcome::Ok, Reason::None), true);
+        match self.pools.get_mut(l.pool) {
+            Some(p) if l.goes_on(&self.codec, p) => {
+                l.give_back(id, p, &mut self.timers, now);
+                self.kicks.push_back((l.pool, l.endpoint));
+            }
+            _ => self.end_link(now, id, (Outcome::Ok, Reason::None), true),
         }
-        l.usage = Usage::Idle;
-        l.since = now;
-        let at = (l.pool, l.endpoint);
-        let idle = self.pools.get(at.0).map(|p| p.cluster.links.idle_timeout);
-        if let Some(e) = self.endpoint_mut(at.0, at.1) {
-            e.idle.push(id);
-        }
-        if let Some(idle) = idle {
-            self.look_at(id, now + idle);
-        }
-        self.kicks.push_back(at);
     }
 
     /// A reply released the links that a session held on a lane.

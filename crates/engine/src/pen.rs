@@ -10,7 +10,7 @@ use crate::{
     Event, LinkId, SessionId,
     arena::{Arena, Key},
     calls::{Attempt, Role},
-    exchange::{Exchange, Extras, Job, JobOf, Phase},
+    exchange::{Exchange, Job, JobOf, Phase},
     leftovers::{LARGE, Leftovers},
     link::{Link, LinkState, Usage},
     plan::End,
@@ -94,7 +94,7 @@ impl<C: Codec> Pen<'_, C> {
         x.phase = Phase::Sent;
         x.endpoint = endpoint;
         leftovers.furnish(&mut l.out, LARGE);
-        if !p.share && waits_for_prelude(*codec, s, l, x, key, frame) {
+        if !p.share && waits_for_prelude(*codec, s, l, x, JobOf::Part(key, 0), frame) {
             *self.buffered += frame.len();
             x.place = Some((link, 0));
             events.extend(l.note_dirty(link).map(Event::Write));
@@ -104,15 +104,9 @@ impl<C: Codec> Pen<'_, C> {
         let Some(wire) = l.calls.push(Attempt { tag: x.tag, role, orphaned: None }) else {
             return Sent::Refused(link, (Outcome::Overloaded, Reason::Ids));
         };
-        let headers = match &*x.rare {
-            _ if x.rare.is_plain() => &[][..],
-            Extras { edits, .. } if !edits.is_empty() => edits,
-            Extras { request_headers: Some(headers), .. } => &headers[..],
-            _ => &[],
-        };
         let mark = l.out.mark();
         let mut splice = Splice::new(frame, shared, &mut l.out);
-        let edit = Rewrite::new(by_id.then_some(wire), headers);
+        let edit = Rewrite::new(by_id.then_some(wire), x.rare.request_edits());
         x.sent = true;
         if let Err(fault) = codec.rewrite(&s.conn, &l.conn, &x.meta, x.tag, &edit, &mut splice) {
             l.out.rollback(mark);
@@ -149,12 +143,12 @@ fn take_idle<C: Codec>(
 /// Writes what goes ahead of a frame on a link of its own; whether the frame, which is kept then,
 /// has to wait for the answer.
 #[inline(never)]
-fn waits_for_prelude<C: Codec>(
+pub(crate) fn waits_for_prelude<C: Codec>(
     codec: &C,
     s: &mut Session<C>,
     l: &mut Link<C>,
     x: &Exchange<C::Tag>,
-    key: Key,
+    of: JobOf,
     frame: &[u8],
 ) -> bool {
     if std::mem::take(&mut l.prepared) {
@@ -164,7 +158,7 @@ fn waits_for_prelude<C: Codec>(
     l.calls.push_preludes(prelude.replies);
     l.prepared = prelude.wait && prelude.replies > 0;
     if l.prepared {
-        l.jobs.push_front(Job { of: JobOf::Part(key, 0), frame: frame.to_vec() });
+        l.jobs.push_front(Job { of, frame: frame.to_vec() });
     }
     l.prepared
 }

@@ -10,6 +10,7 @@ use crate::{
     exchange::{Job, JobOf, Phase},
     leftovers::LARGE,
     link::{LinkState, Usage},
+    pen::waits_for_prelude,
 };
 
 impl<C: Codec> Engine<C> {
@@ -120,18 +121,10 @@ impl<C: Codec> Engine<C> {
         };
         self.leftovers.furnish(&mut l.out, LARGE);
         let own = !matches!(l.usage, Usage::Shared(_));
-        if own && !std::mem::take(&mut l.prepared) {
-            let prelude =
-                self.codec.prelude(&mut s.conn, &mut l.conn, &x.meta, x.tag, l.out.tail());
-            l.calls.push_preludes(prelude.replies);
-            if prelude.wait && prelude.replies > 0 {
-                l.prepared = true;
-                let frame = frame.to_vec();
-                self.buffered += frame.len();
-                l.jobs.push_front(Job { of: JobOf::Part(key, part), frame });
-                self.place(key, part, link, 0);
-                return self.link_dirty(link);
-            }
+        if own && waits_for_prelude(&self.codec, s, l, x, JobOf::Part(key, part), frame) {
+            self.buffered += frame.len();
+            self.place(key, part, link, 0);
+            return self.link_dirty(link);
         }
         let (bytes, replies) = std::mem::take(&mut x.rare.ahead);
         l.out.extend(bytes);
@@ -147,16 +140,11 @@ impl<C: Codec> Engine<C> {
         let written: Result<u64, Fault> = match wire {
             None => Err(Fault::new(Outcome::Overloaded, Reason::Ids, "no free id")),
             Some(wire) => {
-                let headers = match &x.rare.request_headers {
-                    _ if !x.rare.edits.is_empty() => &x.rare.edits,
-                    Some(headers) => &headers[..],
-                    None => &[],
-                };
                 let split = x.rare.fan.is_some() && x.meta.fan_out == FanOut::Split;
                 let whole = (x.of > 1).then_some(Part::new(l.endpoint, x.of, &[]));
                 let many = matches!(x.meta.fan_out, FanOut::All | FanOut::Index);
-                let edit =
-                    Rewrite::new(by_id.then_some(wire), headers).part(whole.filter(|_| many));
+                let edit = Rewrite::new(by_id.then_some(wire), x.rare.request_edits())
+                    .part(whole.filter(|_| many));
                 if split {
                     // Already written anew for its keys.
                     l.out.extend(frame);

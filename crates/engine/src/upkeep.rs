@@ -8,17 +8,13 @@ use crate::{
     calls::{Attempt, Role},
     exchange::JobOf,
     link::{LinkState, Usage},
-    timers::Due,
 };
 
 impl<C: Codec> Engine<C> {
     /// Makes sure that the link is looked at no later than `at`.
     pub(crate) fn look_at(&mut self, id: LinkId, at: Time) {
-        if let Some(l) = self.links.get_mut(id.0)
-            && at < l.look
-        {
-            l.look = at;
-            self.timers.at(at, Due::Link(id));
+        if let Some(l) = self.links.get_mut(id.0) {
+            l.look_at(id, at, &mut self.timers);
         }
     }
 
