@@ -211,7 +211,5 @@ pub(crate) fn want(matches: &Expr) -> Want {
 /// Whether a limit is for the request. A limit protects: what cannot be told is limited, so that
 /// nobody escapes by being unreadable.
 pub(crate) fn limited(matches: &Expr, request: &mut dyn Attributes) -> bool {
-    // Most limits are for all requests.
-    let all = matches!(matches, Expr::All(all) if all.is_empty());
-    all || matches.eval(request) != Tri::False
+    matches.eval(request) != Tri::False
 }

@@ -14,6 +14,7 @@ mod lease;
 mod limit_concurrency;
 mod limit_rate;
 mod record;
+mod sample;
 mod slots;
 mod tally;
 mod trace;

@@ -97,6 +97,8 @@ impl Expr {
                 Ok(value) => text.matches(value).into(),
                 Err(_) => Tri::Unknown,
             },
+            // What is for all requests, as most filters are.
+            Self::All(exprs) if exprs.is_empty() => Tri::True,
             _ => self.eval_several(attrs),
         }
     }

@@ -18,7 +18,10 @@ use heptad_route::{Expr, MAX_DEPTH, Match, Tri};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::record::Slots;
+use crate::{
+    record::Slots,
+    sample::{Sample, percent},
+};
 use format::{BadFormat, Format};
 use line::{Begun, Lines};
 
@@ -76,8 +79,6 @@ struct Plan {
     only: Vec<Condition>,
     /// Per cent.
     sample: f64,
-    /// Random numbers below this are of the sample, if not all are.
-    below: u64,
 }
 
 #[derive(Debug)]
@@ -110,7 +111,6 @@ impl AccessLog {
                 .map_err(|error| OptionsError::new("format", error.to_string()))?,
         };
         let sample = percent("sample", options.sample)?;
-        let below = share(sample);
         if options.only.len() > MAX_CONDITIONS {
             return Err(OptionsError::new("only", format!("more than {MAX_CONDITIONS}")));
         }
@@ -119,29 +119,8 @@ impl AccessLog {
         let buffer = buffer("buffer", options.buffer)?;
         let format = Arc::new(format);
         let feed = Feed::new(FILE, options.path.as_str(), buffer, format.clone());
-        Ok(Self { plan: Arc::new(Plan { format, only, sample, below }), feed })
+        Ok(Self { plan: Arc::new(Plan { format, only, sample }), feed })
     }
-}
-
-/// A share of requests; all unless told.
-pub(crate) fn percent(option: &str, value: Option<f64>) -> Result<f64, OptionsError> {
-    let value = value.unwrap_or(100.0);
-    if (0.0..=100.0).contains(&value) {
-        return Ok(value);
-    }
-    Err(OptionsError::new(option, "a share of the requests, per cent: 0 to 100"))
-}
-
-/// So many of all random numbers are a share in per cent.
-pub(crate) fn share(percent: f64) -> u64 {
-    #[allow(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        clippy::cast_precision_loss,
-        reason = "it saturates, and a sample need not be more exact"
-    )]
-    let share = (percent / 100.0 * u64::MAX as f64) as u64;
-    share
 }
 
 /// Bytes of a ring.
@@ -219,8 +198,7 @@ impl Filter for AccessLog {
             plan: self.plan.clone(),
             feed: self.feed.writer(),
             slots: Slots::default(),
-            rng: fastrand::Rng::with_seed(seed),
-            drawn: false,
+            sample: Sample::new(self.plan.sample, seed),
         })
     }
 
@@ -273,23 +251,12 @@ struct Worker {
     lines: Lines,
     feed: FeedWriter,
     slots: Slots<Begun>,
-    rng: fastrand::Rng,
-    /// The request that comes now was drawn already.
-    drawn: bool,
-}
-
-impl Worker {
-    /// Whether a request is of interest, as far as chance decides it.
-    #[inline]
-    fn draw(&mut self) -> bool {
-        let below = self.plan.below;
-        below == u64::MAX || self.rng.u64(..) < below
-    }
+    sample: Sample,
 }
 
 impl FilterWorker for Worker {
     fn request(&mut self, _: Time, request: &mut dyn Request, scratch: &mut u64) -> Verdict {
-        if !std::mem::take(&mut self.drawn) && !self.draw() {
+        if !self.sample.has_this() {
             return Verdict::Pass;
         }
         let bits = self.plan.wanted(request);
@@ -305,12 +272,11 @@ impl FilterWorker for Worker {
 
     /// Where not all requests are of interest, one that was not drawn is like any other.
     fn repeats(&self) -> Repeats {
-        if self.plan.below < u64::MAX { Repeats::Always } else { Repeats::No }
+        if self.sample.is_all() { Repeats::No } else { Repeats::Always }
     }
 
     fn repeated(&mut self) -> bool {
-        self.drawn = self.draw();
-        !self.drawn
+        !self.sample.has_next()
     }
 
     fn done(&mut self, now: Time, end: &End<'_>, scratch: u64) {

@@ -16,8 +16,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::{
-    access_log::{buffer, count, percent, share},
+    access_log::{buffer, count},
     record::{Slots, put_end, put_value},
+    sample::{Sample, percent},
 };
 use context::Context;
 use otlp::{ATTRS, Spans, put_head};
@@ -54,8 +55,6 @@ pub struct Trace {
 #[derive(Debug)]
 struct Plan {
     sample: f64,
-    /// Random numbers below this are of the sample, if not all are.
-    below: u64,
     propagate: bool,
     parent: Attr,
     state: Attr,
@@ -82,7 +81,6 @@ impl Trace {
         let attrs = ATTRS.iter().filter_map(|name| name.parse().ok()).collect();
         let plan = Plan {
             sample,
-            below: share(sample),
             propagate: options.propagate.unwrap_or(true),
             parent: Attr::Header(PARENT.into()),
             state: Attr::Header(STATE.into()),
@@ -102,9 +100,8 @@ impl Filter for Trace {
             plan: self.plan.clone(),
             feed: self.feed.as_ref().map(Feed::writer),
             slots: Slots::default(),
-            rng: fastrand::Rng::with_seed(seed),
+            sample: Sample::new(self.plan.sample, seed),
             repeats: Repeats::No,
-            drawn: None,
         })
     }
 
@@ -138,11 +135,9 @@ struct Worker {
     plan: Arc<Plan>,
     feed: Option<FeedWriter>,
     slots: Slots<Vec<u8>>,
-    rng: fastrand::Rng,
+    sample: Sample,
     /// `Always` where requests cannot carry a context: then chance alone decides.
     repeats: Repeats,
-    /// What chance has already decided of the request that comes now.
-    drawn: Option<bool>,
 }
 
 /// The header cannot be read, and so it is not known what would be replaced.
@@ -158,17 +153,9 @@ fn parent(request: &mut dyn Request, header: &Attr) -> Result<Option<Context>, U
 }
 
 impl Worker {
-    fn samples(&mut self) -> bool {
-        if let Some(drawn) = self.drawn.take() {
-            return drawn;
-        }
-        let below = self.plan.below;
-        below == u64::MAX || self.rng.u64(..) < below
-    }
-
     fn begin(&mut self, sampled: bool) -> Context {
         // An id of zeros is none.
-        let trace = self.rng.u128(1..).to_be_bytes();
+        let trace = self.sample.rng.u128(1..).to_be_bytes();
         Context { trace, span: [0; 8], sampled }
     }
 }
@@ -180,7 +167,7 @@ impl FilterWorker for Worker {
         let found = if headers { parent(request, &self.plan.parent) } else { Ok(None) };
         let propagates = self.plan.propagate && headers && found.is_ok();
         let from = found.ok().flatten();
-        let sampled = from.map_or_else(|| self.samples(), |from| from.sampled);
+        let sampled = from.map_or_else(|| self.sample.has_this(), |from| from.sampled);
         let records = sampled && self.feed.is_some();
         if !records && (from.is_some() || !propagates) {
             // There will be no span in between, so nothing is put in between; and a trace that
@@ -188,7 +175,7 @@ impl FilterWorker for Worker {
             return Verdict::Pass;
         }
         let mut own = from.unwrap_or_else(|| self.begin(sampled));
-        own.span = self.rng.u64(1..).to_be_bytes();
+        own.span = self.sample.rng.u64(1..).to_be_bytes();
         if records && let Some((slot, record)) = self.slots.take() {
             record.clear();
             let state = match request.attr(&self.plan.state) {
@@ -216,9 +203,7 @@ impl FilterWorker for Worker {
     }
 
     fn repeated(&mut self) -> bool {
-        let sampled = self.feed.is_some() && self.samples();
-        self.drawn = sampled.then_some(true);
-        !sampled
+        self.feed.is_none() || !self.sample.has_next()
     }
 
     fn done(&mut self, now: Time, end: &End<'_>, scratch: u64) {
