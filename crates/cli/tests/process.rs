@@ -225,7 +225,7 @@ fn sighup_swaps_a_good_file_and_leaves_a_bad_one() {
     router.line("running configuration stays");
     assert_eq!(client.call(), "one");
 
-    let two = answers("two").replace("workers: 2", "workers: 3");
+    let two = answers("two").replace("workers: 2", "workers: 3\nmoderation: true");
     file.write(
         &(two
             + "- { name: more, listen: 127.0.0.1:0, codec: awesomerpc, \
@@ -235,6 +235,7 @@ fn sighup_swaps_a_good_file_and_leaves_a_bad_one() {
     router.line("in use now");
     router.line("listener more: it is new: needs a restart");
     router.line("workers: the number has changed: needs a restart");
+    router.line("moderation: it was switched: needs a restart");
     // The same connection: nobody was cut off. The workers swap when they come to it.
     until(|| client.call() == "two");
 }

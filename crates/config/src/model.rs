@@ -17,6 +17,8 @@ use crate::{Node, Span};
 pub struct Model {
     /// How many workers; `None`: one per core.
     pub workers: Option<usize>,
+    /// Whether workers make pauses.
+    pub moderation: bool,
     /// The admin server; `None`: there is none.
     pub admin: Option<Admin>,
     /// Logs.
@@ -34,6 +36,7 @@ impl Model {
     pub fn none() -> Self {
         Self {
             workers: None,
+            moderation: false,
             admin: None,
             log: Log { level: "info".to_owned() },
             listeners: Vec::new(),

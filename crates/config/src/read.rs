@@ -24,6 +24,7 @@ pub(crate) fn model(root: &Node, plugins: &Plugins) -> Option<Model> {
     let listeners = list(root, "listeners", |node| listener(node, &places))?;
     Some(Model {
         workers: or(root, "workers", None, |node| number(node).map(Some))?,
+        moderation: or(root, "moderation", false, truth)?,
         admin: or(root, "admin", None, |node| admin(node).map(Some))?,
         log: or(root, "log", Node::empty_map(), |node| Some(node.clone())).and_then(log)?,
         listeners,

@@ -46,6 +46,12 @@ pub(crate) static ROOT: Record = record(
             "How many worker threads there are.",
         ),
         key(
+            "moderation",
+            &BOOL,
+            Default("false"),
+            "Whether workers that idle much pause for about 0.1 ms where requests come together in it.",
+        ),
+        key(
             "admin",
             &Shape::Record(&ADMIN),
             Absent("no admin server"),

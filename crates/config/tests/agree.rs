@@ -133,6 +133,7 @@ fn the_documented_example_is_read() {
 #[test]
 fn every_key_reaches_the_model() {
     let model = read(FULL);
+    assert!(model.moderation);
     let plain = read(&minimal());
     let full = format!("{model:?}");
     let listener = &model.listeners[0];

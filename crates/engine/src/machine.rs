@@ -158,6 +158,11 @@ pub trait Machine: Send {
         self.stats().clone()
     }
 
+    /// Requests so far that were sent to an endpoint and ended. Cheap: asked once in each turn.
+    fn answered(&self) -> u64 {
+        self.stats().answered
+    }
+
     /// A row for each endpoint, for `/clusters`.
     fn endpoints(&self) -> Vec<EndpointRow>;
 

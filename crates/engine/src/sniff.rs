@@ -362,6 +362,10 @@ impl Machine for Sniffer {
         sum
     }
 
+    fn answered(&self) -> u64 {
+        self.parts.iter().map(|part| part.machine.answered()).sum()
+    }
+
     fn endpoints(&self) -> Vec<EndpointRow> {
         self.parts.iter().flat_map(|part| part.machine.endpoints()).collect()
     }

@@ -49,6 +49,8 @@ pub struct Stats {
     pub sent_bytes: u64,
     /// Requests waiting for a link now.
     pub waiting: u64,
+    /// Requests that were sent to an endpoint and ended.
+    pub answered: u64,
     method_index: HashMap<(u64, u64), u32, FixedState>,
     /// Handles of methods that were met last, so that most need no hash.
     near: [u32; NEAR],
@@ -236,6 +238,7 @@ impl Stats {
             }
             if let Some(took) = took {
                 s.duration.record(took);
+                self.answered += 1;
             }
         }
         if let Some(m) = self.methods.get_mut(method as usize)
@@ -253,6 +256,7 @@ impl Stats {
             // The first is the plain success.
             s.counts.iter_mut().take(1).for_each(|c| c.count += 1);
             s.duration.record_nanos(nanos);
+            self.answered += 1;
         }
         if let Some(m) = self.methods.get_mut(method as usize) {
             m.outcomes[Outcome::Ok as usize] += 1;
@@ -329,6 +333,7 @@ impl Stats {
         self.received_bytes += other.received_bytes;
         self.sent_bytes += other.sent_bytes;
         self.waiting += other.waiting;
+        self.answered += other.answered;
     }
 
     fn own_code(&mut self, code: &Arc<str>) -> u16 {

@@ -44,6 +44,7 @@ use crate::{
 #[non_exhaustive]
 pub struct Builder {
     workers: Option<usize>,
+    moderation: bool,
     clusters: Vec<Cluster>,
     listeners: Vec<Listener>,
     performers: HashMap<String, Performer>,
@@ -53,6 +54,7 @@ impl fmt::Debug for Builder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Builder")
             .field("workers", &self.workers)
+            .field("moderation", &self.moderation)
             .field("clusters", &self.clusters)
             .field("listeners", &self.listeners)
             .finish_non_exhaustive()
@@ -63,6 +65,13 @@ impl Builder {
     /// How many workers, at least 1. Unless told: one for each core.
     pub fn workers(mut self, n: usize) -> Self {
         self.workers = Some(n.max(1));
+        self
+    }
+
+    /// Whether workers make pauses, as [`heptad_net::DriverConfig::moderation`] says. They do not
+    /// unless told, and never in a [hosted](crate::hosted) router.
+    pub fn moderation(mut self, on: bool) -> Self {
+        self.moderation = on;
         self
     }
 
@@ -109,7 +118,12 @@ impl Builder {
             }
             parts.push(listener.compile(&self.clusters, dialed)?);
         }
-        Ok(Setup { workers: self.workers, parts, performers: self.performers })
+        Ok(Setup {
+            workers: self.workers,
+            moderation: self.moderation,
+            parts,
+            performers: self.performers,
+        })
     }
 }
 

@@ -156,6 +156,7 @@ fn launch(mut setup: Setup, model: Model, outlets: Outlets) -> Result<Running, S
         |part: &Part| ListenerConfig::new(&*part.name, part.listen.as_str(), part.factory());
     let mut config = DriverConfig::new(workers, setup.parts.iter().map(listen).collect());
     config.performers = setup.performers;
+    config.moderation = setup.moderation;
     let driver = Driver::start(config)?;
     outlets.start(Arc::new(driver.clock())).map_err(StartError::Thread)?;
     let listeners = driver
@@ -277,6 +278,9 @@ impl Running {
         }
         if started.workers != model.workers {
             restarts.push("workers: the number has changed".to_owned());
+        }
+        if started.moderation != model.moderation {
+            restarts.push("moderation: it was switched".to_owned());
         }
         if started.admin != model.admin {
             restarts.push("admin: its address has changed".to_owned());

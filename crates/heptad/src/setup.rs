@@ -17,6 +17,8 @@ use crate::{
 pub(crate) struct Setup {
     /// `None`: one per core.
     pub(crate) workers: Option<usize>,
+    /// Whether workers make pauses.
+    pub(crate) moderation: bool,
     pub(crate) parts: Vec<Part>,
     pub(crate) performers: HashMap<String, Performer>,
 }
@@ -53,7 +55,12 @@ impl Setup {
             })
         };
         let parts = model.listeners.iter().map(part).collect::<Result<_, Problem>>()?;
-        Ok(Self { workers: model.workers, parts, performers: HashMap::new() })
+        Ok(Self {
+            workers: model.workers,
+            moderation: model.moderation,
+            parts,
+            performers: HashMap::new(),
+        })
     }
 
     /// How many workers.

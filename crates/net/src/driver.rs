@@ -48,6 +48,11 @@ pub type Performer =
 pub struct DriverConfig {
     /// Threads; at least 1.
     pub workers: usize,
+    /// Whether workers make pauses of about 0.1 ms where clients and servers keep them waiting and several
+    /// requests and replies come together in one: less work for each request, here and at both
+    /// ends, for as much more latency. Clients that wait for each reply before they go on feel it
+    /// if they are few.
+    pub moderation: bool,
     /// What is listened on, in the order of [`Driver::listeners`].
     pub listeners: Vec<ListenerConfig>,
     /// Who performs what filters ask for, by name. What nobody performs is answered with nothing.
@@ -59,7 +64,13 @@ pub struct DriverConfig {
 impl DriverConfig {
     /// Workers that serve listeners.
     pub fn new(workers: usize, listeners: Vec<ListenerConfig>) -> Self {
-        Self { workers: workers.max(1), listeners, performers: HashMap::new(), seed: None }
+        Self {
+            workers: workers.max(1),
+            moderation: false,
+            listeners,
+            performers: HashMap::new(),
+            seed: None,
+        }
     }
 
     /// Adds a performer.
@@ -79,6 +90,7 @@ impl fmt::Debug for DriverConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("DriverConfig")
             .field("workers", &self.workers)
+            .field("moderation", &self.moderation)
             .field("listeners", &self.listeners)
             .finish_non_exhaustive()
     }
@@ -255,6 +267,7 @@ impl Driver {
             let setup = Setup {
                 index,
                 clock,
+                moderation: config.moderation,
                 seed,
                 roles: roles.clone(),
                 sockets: RefCell::new(sockets),

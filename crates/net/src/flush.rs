@@ -20,7 +20,7 @@ use std::{
 use heptad_core::{Chain, Time};
 use heptad_engine::Machine;
 
-use crate::{conn::Conn, worker::Worker};
+use crate::{conn::Conn, moderate::Moderation, worker::Worker};
 
 /// Pieces of an out-buffer that one system call writes.
 const PIECES: usize = 64;
@@ -158,7 +158,7 @@ async fn gather(worker: &Worker, patience: &mut Patience) {
 }
 
 /// Ends turns for ever.
-pub(crate) async fn flusher(worker: Rc<Worker>) {
+pub(crate) async fn flusher(worker: Rc<Worker>, mut moderation: Moderation) {
     let mut sleep = pin!(tokio::time::sleep(Duration::ZERO));
     // What `sleep` waits for. It is set back only for something earlier: time-outs of requests move
     // on with every turn, and a timer that fires early costs less than one that is moved each time.
@@ -177,15 +177,22 @@ pub(crate) async fn flusher(worker: Rc<Worker>) {
         })
         .await;
         gather(&worker, &mut patience).await;
+        let began = worker.now();
         worker.turn();
-        if let Some(at) = worker.timeouts() {
-            let at = at.max(worker.clock.now() + AGAIN);
+        let now = worker.clock.now();
+        if let Some(at) = worker.timeouts(now) {
+            let at = at.max(now + AGAIN);
             if armed.is_none_or(|set| at < set) {
                 armed = Some(at);
                 sleep.as_mut().reset(worker.clock.instant(at));
             }
         }
         worker.finish_if_idle();
+        if moderation.is_on()
+            && let Some(pause) = moderation.pause(now, now.since(began), worker.answered())
+        {
+            std::thread::sleep(pause);
+        }
     }
 }
 

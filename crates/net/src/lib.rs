@@ -19,6 +19,7 @@ mod driver;
 mod flush;
 pub mod host;
 mod listen;
+mod moderate;
 mod seat;
 mod stream;
 mod worker;

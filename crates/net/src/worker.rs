@@ -33,6 +33,7 @@ use crate::{
     driver::Performer,
     flush::flusher,
     listen::{Acceptor, Socketed, transient},
+    moderate::Moderation,
     seat::{Io, Role, Seat, panic_text},
     stream::Parcel,
 };
@@ -70,6 +71,7 @@ pub(crate) struct Row {
 pub(crate) struct Setup {
     pub(crate) index: usize,
     pub(crate) clock: Clock,
+    pub(crate) moderation: bool,
     pub(crate) seed: u64,
     pub(crate) roles: Vec<Role>,
     /// By listener.
@@ -194,9 +196,15 @@ impl Worker {
         }
     }
 
-    /// Looks at deadlines with a fresh clock, and says when the next one is. Ends the turn.
-    pub(crate) fn timeouts(&self) -> Option<Time> {
-        self.time.set(Some(self.clock.now()));
+    /// Requests so far that were answered, by all machines of now.
+    pub(crate) fn answered(&self) -> u64 {
+        let seats = self.seats.borrow();
+        seats.iter().filter_map(|seat| seat.look(|m, _| m.answered())).sum()
+    }
+
+    /// Looks at deadlines by a fresh time, and says when the next one is. Ends the turn.
+    pub(crate) fn timeouts(&self, now: Time) -> Option<Time> {
+        self.time.set(Some(now));
         let seats = self.seats.borrow();
         for seat in &*seats {
             seat.timeouts();
@@ -319,7 +327,8 @@ async fn serve(
             accepting.push(tokio::task::spawn_local(accept(seat, acceptor, peers)));
         }
     }
-    let mut flusher = tokio::task::spawn_local(flusher(worker.clone()));
+    let mut flusher =
+        tokio::task::spawn_local(flusher(worker.clone(), Moderation::new(setup.moderation)));
     setup.up.store(true, Ordering::Relaxed);
     if let Some(ready) = ready.take() {
         let _ = ready.send(Ok(()));

@@ -9,7 +9,7 @@ use std::{
     thread,
 };
 
-use common::{ANY, LONG, expect_end};
+use common::{ANY, LONG, expect, expect_end};
 use heptad_cluster::{Balance, Endpoint, Spec};
 use heptad_core::{
     Answer, Asked, Codec, Ctx, Fault, Flavour, Meta, NoOptions, OptionsError, Outcome, Question,
@@ -72,6 +72,10 @@ impl Codec for Lines {
 
 /// Two workers in front of one endpoint.
 fn start(endpoint: &str) -> Driver {
+    start_with(endpoint, |_| {})
+}
+
+fn start_with(endpoint: &str, change: impl FnOnce(&mut DriverConfig)) -> Driver {
     let table = Table::compile(&[Expr::All(Vec::new())]).unwrap();
     let spec = Spec::new(Balance::RoundRobin, vec![Endpoint::new(endpoint)]);
     let cluster = Cluster::new("lines", spec).unwrap();
@@ -80,7 +84,9 @@ fn start(endpoint: &str) -> Driver {
     let factory: Factory =
         Arc::new(move |_, seed| Box::new(Engine::new(Lines, plan.clone(), seed)));
     let listener = ListenerConfig::new("lines", ANY, factory);
-    Driver::start(DriverConfig::new(2, vec![listener])).unwrap()
+    let mut config = DriverConfig::new(2, vec![listener]);
+    change(&mut config);
+    Driver::start(config).unwrap()
 }
 
 fn connect(driver: &Driver) -> TcpStream {
@@ -134,6 +140,30 @@ fn many_clients_get_their_own_lines_back_in_order() {
     assert_eq!(rows.iter().map(count).sum::<u64>(), 8 * 500);
     assert!(rows.iter().all(|row| row.io.restarts == 0));
     assert_eq!(driver.stop_blocking(LONG, |_| ()).unwrap().cut_off, 0);
+}
+
+/// Whether there are pauses is the machine's mood; nothing may be lost in one.
+#[test]
+fn nothing_is_lost_where_workers_may_pause() {
+    let driver = start_with(&endpoint(), |config| {
+        config.workers = 1;
+        config.moderation = true;
+    });
+    let clients: Vec<_> = (0..32)
+        .map(|i| {
+            let mut client = connect(&driver);
+            thread::spawn(move || {
+                for n in 0..200 {
+                    let line = format!("client {i} line {n}\n");
+                    client.write_all(line.as_bytes()).unwrap();
+                    expect(&mut client, line.as_bytes());
+                }
+            })
+        })
+        .collect();
+    clients.into_iter().for_each(|c| c.join().unwrap());
+    let rows = driver.collect_blocking(LONG).unwrap();
+    assert_eq!(rows.iter().map(|row| row.stats.answered).sum::<u64>(), 32 * 200);
 }
 
 #[test]

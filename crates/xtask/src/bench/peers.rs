@@ -153,6 +153,8 @@ pub(super) struct Setting {
     /// Where the servers are.
     pub(super) servers: Vec<u16>,
     pub(super) workers: usize,
+    /// Whether Heptad's worker may pause.
+    pub(super) moderation: bool,
     pub(super) processors: &'static str,
     /// Routes of Heptad that are asked before the one that is measured, each for another method.
     pub(super) routes: usize,
@@ -172,6 +174,7 @@ impl Setting {
         Self {
             servers: servers.ports.clone(),
             workers: 1,
+            moderation: false,
             processors: "1",
             routes: 0,
             endpoints: 0,
@@ -359,6 +362,7 @@ fn heptad(case: &Case, port: u16, admin: u16, setting: &Setting, dir: &Path) -> 
     }
     format!(
         "workers: {workers}\n\
+         moderation: {moderation}\n\
          admin: {{ listen: 127.0.0.1:{admin} }}\n\
          log: {{ level: warn }}\n\
          listeners:\n\
@@ -379,6 +383,7 @@ fn heptad(case: &Case, port: u16, admin: u16, setting: &Setting, dir: &Path) -> 
            connect_timeout: 30s, links: {{ {links} }} }}\n\
          - {{ name: others, endpoints: [ 127.0.0.1:{first} ] }}\n{more_clusters}",
         workers = setting.workers,
+        moderation = setting.moderation,
         log = dir.join("access.log").display(),
         fields = fields,
         endpoints = endpoints.join(", "),

@@ -168,7 +168,7 @@ pub(super) fn measure(
     say: &mut dyn FnMut(&str),
 ) -> Result<Measured, String> {
     let servers = Servers::start(case, 0)?;
-    let setting = Setting::of(&servers, case);
+    let setting = Setting { moderation: true, ..Setting::of(&servers, case) };
     let mut rows = Vec::new();
     let mut running = Vec::new();
     for peer in Peer::of(case, only) {
