@@ -69,7 +69,7 @@ impl Builder {
     }
 
     /// Whether workers make pauses, as [`heptad_net::DriverConfig::moderation`] says. They do not
-    /// unless told, and never in a [hosted](crate::hosted) router.
+    /// unless told, and never where the host brings the runtime ([`Builder::host`]).
     pub fn moderation(mut self, on: bool) -> Self {
         self.moderation = on;
         self
