@@ -48,10 +48,10 @@ pub type Performer =
 pub struct DriverConfig {
     /// Threads; at least 1.
     pub workers: usize,
-    /// Whether workers make pauses of about 0.1 ms where clients and servers keep them waiting and several
-    /// requests and replies come together in one: less work for each request, here and at both
-    /// ends, for as much more latency. Clients that wait for each reply before they go on feel it
-    /// if they are few.
+    /// Whether workers make pauses of about 0.1 ms where clients and servers keep them waiting and
+    /// several requests and replies come together in one: less work for each request, here and at
+    /// both ends, for as much more latency. Clients that wait for each reply before they go on feel
+    /// it if they are few.
     pub moderation: bool,
     /// What is listened on, in the order of [`Driver::listeners`].
     pub listeners: Vec<ListenerConfig>,

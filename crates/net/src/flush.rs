@@ -158,7 +158,7 @@ async fn gather(worker: &Worker, patience: &mut Patience) {
 }
 
 /// Ends turns for ever.
-pub(crate) async fn flusher(worker: Rc<Worker>, mut moderation: Moderation) {
+pub(crate) async fn flusher(worker: Rc<Worker>, mut moderation: Option<Moderation>) {
     let mut sleep = pin!(tokio::time::sleep(Duration::ZERO));
     // What `sleep` waits for. It is set back only for something earlier: time-outs of requests move
     // on with every turn, and a timer that fires early costs less than one that is moved each time.
@@ -188,7 +188,7 @@ pub(crate) async fn flusher(worker: Rc<Worker>, mut moderation: Moderation) {
             }
         }
         worker.finish_if_idle();
-        if moderation.is_on()
+        if let Some(moderation) = &mut moderation
             && let Some(pause) = moderation.pause(now, now.since(began), worker.answered())
         {
             std::thread::sleep(pause);

@@ -17,37 +17,35 @@ use heptad_core::Time;
 /// What is asked for. The system adds its slack, 50 µs unless told otherwise.
 const PAUSE: Duration = Duration::from_micros(40);
 /// How long a pause really is, about.
-const REALLY: u64 = 90_000;
+const REALLY: Duration = Duration::from_micros(90);
 
-const MILLI: u64 = 1_000_000;
 /// How long a look at the traffic without pauses lasts, and how much of that, at its begin, is not
 /// counted: the aftermath of pauses.
-const LOOK: u64 = 8 * MILLI;
-const SETTLE: u64 = 2 * MILLI;
+const LOOK: Duration = Duration::from_millis(8);
+const SETTLE: Duration = Duration::from_millis(2);
 /// How long pauses are made before the next look: at first, for it may have been an error, and
 /// after looks that said again and again that they pay.
-const KEEP: (u64, u64) = (32 * MILLI, 512 * MILLI);
+const KEEP: (Duration, Duration) = (Duration::from_millis(32), Duration::from_millis(512));
 /// No pauses if the worker is at work for so many per cent of the time without them: on average
 /// over some looks, because a moment says little, and in the last one.
-const BUSY: u64 = 66;
-const BUSY_NOW: u64 = 80;
+const BUSY: u128 = 66;
+const BUSY_NOW: u128 = 80;
 /// So much of the average is the last look's: one part of these.
-const LOOKS: u64 = 4;
+const LOOKS: u128 = 4;
 /// So many requests and replies must be expected in a pause.
-const FEW: u64 = 4;
+const FEW: u128 = 4;
 
 /// One worker's decision on pauses.
 #[derive(Debug)]
 pub(crate) struct Moderation {
-    on: bool,
     /// Pauses are made; else it is being looked.
     pauses: bool,
     /// When that began.
     since: Time,
     /// How long pauses are made next.
-    keep: u64,
+    keep: Duration,
     /// Per cent of the time that the worker was at work, averaged over looks.
-    busy: u64,
+    busy: u128,
     /// The end of the last turn, and the requests answered by then.
     ended: Time,
     answered: u64,
@@ -57,16 +55,15 @@ pub(crate) struct Moderation {
 /// What was seen without pauses.
 #[derive(Clone, Copy, Debug, Default)]
 struct Look {
-    /// Nanoseconds, and how many of them at work.
-    time: u64,
-    busy: u64,
+    /// How long it was, how much of that at work, and the requests answered.
+    time: Duration,
+    busy: Duration,
     answered: u64,
 }
 
 impl Moderation {
-    pub(crate) fn new(on: bool) -> Self {
+    pub(crate) fn new() -> Self {
         Self {
-            on,
             pauses: false,
             since: Time::ZERO,
             keep: KEEP.0,
@@ -77,55 +74,50 @@ impl Moderation {
         }
     }
 
-    /// Whether pauses are allowed at all.
-    pub(crate) fn is_on(&self) -> bool {
-        self.on
-    }
-
     /// A turn has ended: how long to pause before the next. `busy` is what the turn took, `answered`
     /// how many requests were by then.
     pub(crate) fn pause(&mut self, now: Time, busy: Duration, answered: u64) -> Option<Duration> {
         // An engine that was made anew counts from zero.
         let new = answered.saturating_sub(self.answered);
-        let lasts = nanos(now.since(self.since));
-        if !self.pauses && lasts >= SETTLE {
-            self.look.time += nanos(now.since(self.ended));
-            self.look.busy += nanos(busy);
-            self.look.answered += new;
-        }
-        self.ended = now;
-        self.answered = answered;
-        if lasts >= if self.pauses { self.keep } else { LOOK } {
-            if self.pauses {
+        let lasts = now.since(self.since);
+        if self.pauses {
+            if lasts >= self.keep {
                 self.pauses = false;
                 self.keep = (self.keep * 2).min(KEEP.1);
-            } else {
+                self.since = now;
+            }
+        } else {
+            if lasts >= SETTLE {
+                self.look.time += now.since(self.ended);
+                self.look.busy += busy;
+                self.look.answered += new;
+            }
+            if lasts >= LOOK {
                 self.pauses = self.pays();
                 if !self.pauses {
                     self.keep = KEEP.0;
                 }
+                self.since = now;
+                self.look = Look::default();
             }
-            self.since = now;
-            self.look = Look::default();
         }
+        self.ended = now;
+        self.answered = answered;
         (self.pauses && new > 0).then_some(PAUSE)
     }
 
     /// Whether pauses would pay, after a look.
     fn pays(&mut self) -> bool {
         let Look { time, busy, answered } = self.look;
-        let expected = (2 * answered).saturating_mul(REALLY) / time.max(1);
+        let time = time.as_nanos().max(1);
+        let expected = 2 * u128::from(answered) * REALLY.as_nanos() / time;
         if expected < FEW {
             return false;
         }
-        let busy = busy.saturating_mul(100) / time.max(1);
+        let busy = busy.as_nanos() * 100 / time;
         self.busy = (self.busy * (LOOKS - 1) + busy) / LOOKS;
         busy < BUSY_NOW && self.busy < BUSY
     }
-}
-
-fn nanos(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -141,13 +133,13 @@ mod tests {
 
     impl Turns {
         fn new() -> Self {
-            Self { moderation: Moderation::new(true), now: 7 * MILLI, answered: 0 }
+            Self { moderation: Moderation::new(), now: 7_000_000, answered: 0 }
         }
 
         /// For so many milliseconds, turns of some microseconds' length and work with so many
         /// requests each; how many of them were followed by a pause.
         fn run(&mut self, millis: u64, length: u64, busy: u64, requests: u64) -> usize {
-            let end = self.now + millis * MILLI;
+            let end = self.now + millis * 1_000_000;
             let mut pauses = 0;
             while self.now < end {
                 self.now += length * 1000;

@@ -327,8 +327,8 @@ async fn serve(
             accepting.push(tokio::task::spawn_local(accept(seat, acceptor, peers)));
         }
     }
-    let mut flusher =
-        tokio::task::spawn_local(flusher(worker.clone(), Moderation::new(setup.moderation)));
+    let moderation = setup.moderation.then(Moderation::new);
+    let mut flusher = tokio::task::spawn_local(flusher(worker.clone(), moderation));
     setup.up.store(true, Ordering::Relaxed);
     if let Some(ready) = ready.take() {
         let _ = ready.send(Ok(()));
