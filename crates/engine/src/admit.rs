@@ -11,7 +11,7 @@ use crate::{
     Engine, Event, Route, SessionId, Stats, Target,
     aim::Whole,
     arena::Key,
-    exchange::{Exchange, Extras, Phase, is_control, text},
+    exchange::{Exchange, Extras, Phase, is_control, short, text},
     known::Learned,
     plan::End,
     timers::Due,
@@ -50,7 +50,7 @@ impl<C: Codec> Engine<C> {
             if !self.traits.ordered
                 && let Some(x) = self.exchanges.get_mut(key)
             {
-                x.slot = s.open.len();
+                x.slot = short(s.open.len());
             }
             s.open.push_back(key);
         }
@@ -79,7 +79,7 @@ impl<C: Codec> Engine<C> {
         let Some(x) = self.exchanges.get_mut(key) else {
             return key;
         };
-        let rare = &mut *x.rare;
+        let (rare, numbers) = x.rare.parts();
         let (codec, conn) = (&self.codec, &session.conn);
         let names = Names::read(codec, conn, &meta, frame, &mut self.words);
         x.method = self.stats.method(
@@ -136,7 +136,8 @@ impl<C: Codec> Engine<C> {
             }
             Target::Answer(_) | Target::Refuse(..) => None,
         };
-        x.pool = at.and_then(|at| self.pool_of.get(at)).copied();
+        let to = at.and_then(|at| self.pool_of.get(at)).copied();
+        x.pool = to.map(short);
         rare.mirror = route.mirror.filter(|mirror| self.rng.u32(0..100) < mirror.percent);
         if let Some(mirror) = &mut rare.mirror {
             // From here on by pool: the plan may change before the request is sent.
@@ -148,11 +149,11 @@ impl<C: Codec> Engine<C> {
         if !route.reply_headers.is_empty() {
             rare.reply_headers = Some(route.reply_headers.clone());
         }
-        let pool = x.pool.and_then(|at| self.pools.get(at));
-        x.of = pool.map_or(1, |p| p.endpoints.len().max(1));
+        let pool = to.and_then(|at| self.pools.get(at));
+        x.of = pool.map_or(1, |p| short(p.endpoints.len().max(1)));
         // Hashing on an attribute is done now, while the attributes are at hand; all other choices
         // later.
-        if let (Some(attr), Some(at)) = (&route.hash_on, x.pool)
+        if let (Some(attr), Some(at)) = (&route.hash_on, to)
             && let Some(pool) = self.pools.get_mut(at)
             && pool.balancer.is_hashing()
         {
@@ -164,16 +165,16 @@ impl<C: Codec> Engine<C> {
             _ => None,
         };
         let stats = &mut self.stats;
-        let number = found.unwrap_or(0);
-        x.series = match self.series_at.get_mut(number) {
-            Some((pool, series)) if *pool == x.pool && *series != UNCOUNTED => *series,
+        let at = found.unwrap_or(0);
+        x.series = match self.series_at.get_mut(at) {
+            Some((pool, series)) if *pool == to && *series != UNCOUNTED => *series,
             last => {
-                let series = *self.series_of.entry((number, x.pool)).or_insert_with(|| {
-                    let pool = x.pool.and_then(|at| self.pools.get(at));
+                let series = *self.series_of.entry((at, to)).or_insert_with(|| {
+                    let pool = to.and_then(|at| self.pools.get(at));
                     stats.series(&route.name, pool.map_or(&self.empty, |p| &p.cluster.name))
                 });
                 if let Some(last) = last {
-                    *last = (x.pool, series);
+                    *last = (to, series);
                 }
                 series
             }
@@ -214,14 +215,14 @@ impl<C: Codec> Engine<C> {
             series.in_flight += 1;
             view.place = Some((&series.route, &series.cluster));
         }
-        let mut verdict = Verdict::Pass;
+        let (mut at, mut verdict) = (0, Verdict::Pass);
         if let Some(chain) = self.chains.get_mut(x.chain as usize)
             && !chain.workers.is_empty()
         {
             let mut none = Learned::default();
-            verdict = x.memory.ask(&mut chain.workers, 0, now, &mut view, 0, &mut none);
+            let workers = &mut chain.workers;
+            (at, verdict) = x.memory.ask(numbers, workers, 0, now, &mut view, 0, &mut none);
         }
-        let at = x.memory.last();
         self.stats.unknown_attributes += unknown;
         if self.obey(now, key, at, verdict, frame) {
             self.proceed(now, key, frame, shared);
@@ -287,6 +288,7 @@ impl<C: Codec> Engine<C> {
         };
         let names = Names::read(&self.codec, &session.conn, &x.meta, frame, &mut self.words);
         let Stats { series, unknown_attributes, .. } = &mut self.stats;
+        let (extras, numbers) = x.rare.parts();
         let mut view = View {
             codec: &self.codec,
             id: x.session,
@@ -299,11 +301,11 @@ impl<C: Codec> Engine<C> {
             place: series.get(x.series as usize).map(|s| (&*s.route, &*s.cluster)),
             scratch: &mut self.scratch,
             unknown: unknown_attributes,
-            edits: &mut x.rare.edits,
+            edits: &mut extras.edits,
         };
         let mut none = Learned::default();
-        let verdict = x.memory.ask(workers, from, now, &mut view, 0, &mut none);
-        let at = x.memory.last();
+        let (at, verdict) =
+            x.memory.ask(numbers, workers, from, now, &mut view, 0, &mut none);
         self.obey(now, key, at, verdict, frame)
     }
 
@@ -322,11 +324,11 @@ impl<C: Codec> Engine<C> {
                 self.settle_error(now, key, (outcome, Reason::Filter), &text);
             }
             Verdict::Ask(ask) => {
-                self.park(key, Phase::Asking(at), frame);
+                self.park(key, Phase::asking(at), frame);
                 self.events.push_back(Event::Ask(key.to_bits(), ask));
             }
             Verdict::Wait(time) => {
-                self.park(key, Phase::Asking(at), frame);
+                self.park(key, Phase::asking(at), frame);
                 self.timers.at(now + time, Due::Wait(key));
             }
             _ => self.end_silently(now, key, (Outcome::Denied, Reason::Filter)),
@@ -340,6 +342,7 @@ impl<C: Codec> Engine<C> {
         let Some(Phase::Asking(at)) = self.phase(key) else {
             return;
         };
+        let at = usize::from(at);
         let Some(x) = self.exchanges.get_mut(key) else {
             return;
         };
@@ -352,6 +355,7 @@ impl<C: Codec> Engine<C> {
         };
         let names = Names::read(&self.codec, &session.conn, &x.meta, &frame, &mut self.words);
         let Stats { series, unknown_attributes, .. } = &mut self.stats;
+        let (extras, numbers) = x.rare.parts();
         let mut view = View {
             codec: &self.codec,
             id,
@@ -364,14 +368,14 @@ impl<C: Codec> Engine<C> {
             place: series.get(x.series as usize).map(|s| (&*s.route, &*s.cluster)),
             scratch: &mut self.scratch,
             unknown: unknown_attributes,
-            edits: &mut x.rare.edits,
+            edits: &mut extras.edits,
         };
         let worker =
             self.chains.get_mut(x.chain as usize).and_then(|chain| chain.workers.get_mut(at));
         let Some(worker) = worker else {
             return;
         };
-        let Some(verdict) = x.memory.resume(&mut **worker, at, now, answer, &mut view) else {
+        let Some(verdict) = x.memory.resume(numbers, &mut **worker, at, now, answer, &mut view) else {
             return;
         };
         if self.obey(now, key, at, verdict, &frame) && self.filter(now, key, at + 1, &frame) {
@@ -444,7 +448,7 @@ impl<C: Codec> Engine<C> {
         let Some(x) = self.exchanges.get(key) else {
             return Ok(());
         };
-        let Some(pool) = x.pool else { return Ok(()) };
+        let Some(pool) = x.pool() else { return Ok(()) };
         if x.of <= 1 {
             return Ok(());
         }

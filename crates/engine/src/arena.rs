@@ -1,13 +1,16 @@
 //! A slab whose keys carry a generation, so that a key outlives its value without harm.
 
-/// Index and generation in one number; an old key finds nothing.
+use std::num::NonZeroU64;
+
+/// Index and generation in one number; an old key finds nothing. Generations begin with 1, so that
+/// no key takes as much room as one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct Key(u64);
+pub(crate) struct Key(NonZeroU64);
 
 #[allow(clippy::cast_possible_truncation, reason = "the halves of what `new` put together")]
 impl Key {
     const fn new(index: u32, generation: u32) -> Self {
-        Self((generation as u64) << 32 | index as u64)
+        Self::from_bits((generation as u64) << 32 | index as u64)
     }
 
     /// The slot's number; reused after the value is gone.
@@ -16,25 +19,30 @@ impl Key {
     }
 
     const fn slot(self) -> u32 {
-        self.0 as u32
+        self.0.get() as u32
     }
 
     const fn generation(self) -> u32 {
-        (self.0 >> 32) as u32
+        (self.0.get() >> 32) as u32
     }
 
     /// As a number, for whoever must hand it back.
     pub(crate) const fn to_bits(self) -> u64 {
-        self.0
+        self.0.get()
     }
 
     /// The key that [`Key::to_bits`] gave; any other number finds nothing, or something else.
     pub(crate) const fn from_bits(bits: u64) -> Self {
-        Self(bits)
+        Self(match NonZeroU64::new(bits) {
+            Some(bits) => bits,
+            None => NonZeroU64::MAX,
+        })
     }
 }
 
+/// In this order, so that what is in front of a value is next to the value's own front.
 #[derive(Debug)]
+#[repr(C)]
 struct Slot<T> {
     generation: u32,
     /// No key to a retired value was ever given out, so only a look at all values asks for this.
@@ -48,6 +56,14 @@ pub(crate) struct Arena<T> {
     slots: Vec<Slot<T>>,
     free: Vec<u32>,
     len: usize,
+}
+
+/// The generation after another.
+const fn next(generation: u32) -> u32 {
+    match generation.wrapping_add(1) {
+        0 => 1,
+        other => other,
+    }
 }
 
 impl<T> Default for Arena<T> {
@@ -67,8 +83,8 @@ impl<T> Arena<T> {
             return Key::new(index, slot.generation);
         }
         let index = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
-        self.slots.push(Slot { generation: 0, live: true, value: Some(value) });
-        Key::new(index, 0)
+        self.slots.push(Slot { generation: 1, live: true, value: Some(value) });
+        Key::new(index, 1)
     }
 
     #[inline]
@@ -90,7 +106,7 @@ impl<T> Arena<T> {
         }
         let value = slot.value.take()?;
         slot.live = false;
-        slot.generation = slot.generation.wrapping_add(1);
+        slot.generation = next(slot.generation);
         self.free.push(key.slot());
         self.len -= 1;
         Some(value)
@@ -106,7 +122,7 @@ impl<T> Arena<T> {
         {
             rest(value);
             slot.live = false;
-            slot.generation = slot.generation.wrapping_add(1);
+            slot.generation = next(slot.generation);
             self.free.push(key.slot());
             self.len -= 1;
         }

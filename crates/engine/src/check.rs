@@ -77,12 +77,12 @@ impl<C: Codec> Engine<C> {
                 "a session's attempts are counted"
             );
             let ahead: usize =
-                s.open.iter().filter_map(|k| self.exchanges.get(*k)).map(|x| x.ready.len()).sum();
+                s.open.iter().filter_map(|k| self.exchanges.get(*k)).map(|x| x.rare.ready().len()).sum();
             assert_eq!(s.ahead, ahead, "replies ahead of their turn are counted");
             for (at, k) in s.open.iter().enumerate() {
                 let x = self.exchanges.get(*k).expect("what is open exists");
                 assert_eq!(x.session, id);
-                assert!(self.traits.ordered || x.slot == at, "an exchange knows its slot");
+                assert!(self.traits.ordered || x.slot as usize == at, "an exchange knows its slot");
             }
             if self.traits.ordered {
                 let first = s.open.front().and_then(|k| self.phase(*k));

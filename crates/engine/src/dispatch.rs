@@ -8,7 +8,7 @@ use crate::{
     aim::Whole,
     arena::Key,
     choose::{NoLink, Way},
-    exchange::{PartState, Phase},
+    exchange::{PartState, Phase, short},
     plan::End,
     session::Session,
 };
@@ -19,7 +19,7 @@ impl<C: Codec> Engine<C> {
         let Some(x) = self.exchanges.get(key) else {
             return;
         };
-        let (Some(pool), meta, tag, of) = (x.pool, x.meta, x.tag, x.of) else {
+        let (Some(pool), meta, tag, of) = (x.pool(), x.meta, x.tag, x.of as usize) else {
             return;
         };
         let Some(s) = self.sessions.get(x.session.0) else {
@@ -81,7 +81,7 @@ impl<C: Codec> Engine<C> {
     ) {
         self.keep(key, pool, frame);
         if let Some(x) = self.exchanges.get_mut(key) {
-            x.endpoint = endpoint;
+            x.endpoint = short(endpoint);
         }
         let Some(way) = self.way(key, pool, endpoint) else {
             return self.settle_end(now, key, (Outcome::Cancelled, Reason::Closed));
@@ -222,7 +222,7 @@ impl<C: Codec> Engine<C> {
         let Some(x) = self.exchanges.get(key) else {
             return;
         };
-        let (id, meta, tag, of) = (x.session, x.meta, x.tag, x.of);
+        let (id, meta, tag, of) = (x.session, x.meta, x.tag, x.of as usize);
         let Some(s) = self.sessions.get(id.0) else {
             return;
         };
@@ -285,7 +285,7 @@ impl<C: Codec> Engine<C> {
             let Some(x) = self.exchanges.get_mut(key) else {
                 break;
             };
-            let (meta, tag, of) = (x.meta, x.tag, x.of);
+            let (meta, tag, of) = (x.meta, x.tag, x.of as usize);
             let Some(part) = x.rare.fan.as_ref().and_then(|f| f.parts.get(at)) else {
                 break;
             };

@@ -17,45 +17,62 @@ use crate::{
 };
 
 /// A request in flight. Settles exactly once.
+///
+/// In this order: what every exchange needs is together at the front, in three lines of the cache. With
+/// many in flight, each line is one to wait for, at the request and again at the reply.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Exchange<T> {
     pub(crate) session: SessionId,
     /// As the client sent it; `meta.id` is the client's id.
     pub(crate) meta: Meta,
-    pub(crate) tag: T,
+    /// Where its attempt is, if it has only one.
+    pub(crate) place: Option<(LinkId, u64)>,
+    pub(crate) started: Time,
+    pub(crate) deadline: Time,
+    /// Which filters remember something of it.
+    pub(crate) memory: Memory,
+    pub(crate) rare: Rare,
+    /// The pool and endpoint it goes to, once chosen.
+    pub(crate) pool: Option<u32>,
+    pub(crate) endpoint: u32,
+    /// How many endpoints the cluster has.
+    pub(crate) of: u32,
+    /// Where it is in an unordered session's list.
+    pub(crate) slot: u32,
     /// Handles of its counters.
     pub(crate) series: u32,
     pub(crate) method: u32,
-    /// The filter chain it began with, and what each filter remembers.
+    /// The filter chain it began with.
     pub(crate) chain: u32,
-    pub(crate) memory: Memory,
-    pub(crate) started: Time,
-    pub(crate) deadline: Time,
     pub(crate) phase: Phase,
-    /// The pool and endpoint it goes to, once chosen.
-    pub(crate) pool: Option<usize>,
-    pub(crate) endpoint: usize,
-    /// How many endpoints the cluster has.
-    pub(crate) of: usize,
-    /// Where its attempt is, if it has only one.
-    pub(crate) place: Option<(LinkId, u64)>,
-    /// Where it is in an unordered session's list.
-    pub(crate) slot: usize,
     /// At least one attempt was made.
     pub(crate) sent: bool,
-    /// What an answer must repeat of the request.
-    pub(crate) words: Vec<u8>,
-    /// The finished reply, while it waits for its turn.
-    pub(crate) ready: Chain,
-    pub(crate) rare: Rare,
+    /// How many bytes of `words` count.
+    kept: u8,
+    pub(crate) tag: T,
+    words: [u8; SHORT],
 }
 
-/// What few exchanges have. Kept apart, and told by one mark whether any of it was touched: the
-/// usual exchange neither reads nor clears it.
+/// So many bytes of what an answer must repeat of a request are kept in place: the names of most.
+const SHORT: usize = 80;
+
+/// What few exchanges have. Kept apart, and told by marks whether any of it was touched: the usual
+/// exchange neither reads nor clears it.
 #[derive(Debug, Default)]
 pub(crate) struct Rare {
+    away: Box<Away>,
     touched: bool,
+    ahead: bool,
+}
+
+#[derive(Debug, Default)]
+struct Away {
     extras: Extras,
+    /// The finished reply, while it waits for its turn.
+    ready: Chain,
+    /// What filters remember.
+    numbers: Vec<u64>,
 }
 
 impl Rare {
@@ -69,11 +86,56 @@ impl Rare {
     /// route's, which are in front of it by then.
     #[inline]
     pub(crate) fn request_edits(&self) -> &[HeaderEdit] {
-        match &self.extras {
-            _ if self.is_plain() => &[],
+        if self.is_plain() {
+            return &[];
+        }
+        match &self.away.extras {
             Extras { edits, .. } if !edits.is_empty() => edits,
             Extras { request_headers: Some(headers), .. } => headers,
             _ => &[],
+        }
+    }
+
+    /// The finished reply, while it waits for its turn.
+    #[inline]
+    pub(crate) fn ready(&self) -> &Chain {
+        &self.away.ready
+    }
+
+    #[inline]
+    pub(crate) fn ready_mut(&mut self) -> &mut Chain {
+        self.ahead = true;
+        &mut self.away.ready
+    }
+
+    /// What filters remember, for [`Memory`].
+    #[inline]
+    pub(crate) fn numbers(&self) -> &[u64] {
+        &self.away.numbers
+    }
+
+    #[inline]
+    pub(crate) fn numbers_mut(&mut self) -> &mut Vec<u64> {
+        &mut self.away.numbers
+    }
+
+    /// The extras, and what filters remember.
+    pub(crate) fn parts(&mut self) -> (&mut Extras, &mut Vec<u64>) {
+        self.touched = true;
+        let Away { extras, numbers, .. } = &mut *self.away;
+        (extras, numbers)
+    }
+
+    /// Gives back what it owns, but for short memory.
+    #[inline]
+    fn rest(&mut self) {
+        if self.ahead {
+            self.away.ready = Chain::default();
+            self.ahead = false;
+        }
+        if self.touched {
+            self.away.extras.clear();
+            self.touched = false;
         }
     }
 }
@@ -83,7 +145,7 @@ impl Deref for Rare {
 
     #[inline]
     fn deref(&self) -> &Extras {
-        &self.extras
+        &self.away.extras
     }
 }
 
@@ -91,7 +153,7 @@ impl DerefMut for Rare {
     #[inline]
     fn deref_mut(&mut self) -> &mut Extras {
         self.touched = true;
-        &mut self.extras
+        &mut self.away.extras
     }
 }
 
@@ -100,6 +162,8 @@ impl DerefMut for Rare {
 pub(crate) struct Extras {
     /// What filters want changed.
     pub(crate) edits: Vec<HeaderEdit>,
+    /// What an answer must repeat of the request, if it is long.
+    long: Vec<u8>,
     pub(crate) reply_headers: Option<Arc<[HeaderEdit]>>,
     pub(crate) request_headers: Option<Arc<[HeaderEdit]>>,
     /// The endpoint, where an attribute's hash decided it.
@@ -130,12 +194,11 @@ impl Extras {
     fn clear(&mut self) {
         let mut edits = std::mem::take(&mut self.edits);
         edits.clear();
-        *self = Self { edits, ..Self::default() };
+        let mut long = std::mem::take(&mut self.long);
+        long.clear();
+        *self = Self { edits, long, ..Self::default() };
     }
 }
-
-/// Longest memory for an answer's words that an exchange at rest keeps.
-const KEEP: usize = 256;
 
 impl<T> Exchange<T> {
     /// A request that has just come, not yet routed.
@@ -143,76 +206,105 @@ impl<T> Exchange<T> {
         Self {
             session,
             meta,
-            tag,
-            series: UNCOUNTED,
-            method: UNCOUNTED,
-            chain,
-            memory: Memory::default(),
+            place: None,
             started: now,
             deadline: Time::NEVER,
-            phase: Phase::Sent,
+            memory: Memory::default(),
+            rare: Rare::default(),
             pool: None,
             endpoint: 0,
             of: 1,
-            place: None,
             slot: 0,
+            series: UNCOUNTED,
+            method: UNCOUNTED,
+            chain,
+            phase: Phase::Sent,
             sent: false,
-            words: Vec::new(),
-            ready: Chain::default(),
-            rare: Rare::default(),
+            kept: 0,
+            tag,
+            words: [0; SHORT],
         }
     }
 
     /// Makes one at rest what [`Exchange::new`] makes.
     #[inline(always)]
     pub(crate) fn renew(&mut self, session: SessionId, meta: &Meta, tag: T, chain: u32, now: Time) {
-        // Every field by its name, so that none is forgotten and tells one client of another;
-        // `rest` has cleared the last three.
+        // Every field by its name, so that none is forgotten and tells one client of another; `rest`
+        // has cleared `rare`, and of `words` nothing counts.
         let Self {
             session: of_session,
             meta: of_meta,
-            tag: of_tag,
-            series,
-            method,
-            chain: of_chain,
-            memory,
+            place,
             started,
             deadline,
-            phase,
+            memory,
+            rare: _,
             pool,
             endpoint,
             of,
-            place,
             slot,
+            series,
+            method,
+            chain: of_chain,
+            phase,
             sent,
+            kept,
+            tag: of_tag,
             words: _,
-            ready: _,
-            rare: _,
         } = self;
         *of_session = session;
         *of_meta = *meta;
-        *of_tag = tag;
-        *series = UNCOUNTED;
-        *method = UNCOUNTED;
-        *of_chain = chain;
-        memory.clear();
+        *place = None;
         *started = now;
         *deadline = Time::NEVER;
-        *phase = Phase::Sent;
+        *memory = Memory::default();
         *pool = None;
         *endpoint = 0;
         *of = 1;
-        *place = None;
         *slot = 0;
+        *series = UNCOUNTED;
+        *method = UNCOUNTED;
+        *of_chain = chain;
+        *phase = Phase::Sent;
         *sent = false;
+        *kept = 0;
+        *of_tag = tag;
+    }
+
+    /// The number of the pool it goes to.
+    #[inline]
+    pub(crate) fn pool(&self) -> Option<usize> {
+        self.pool.map(|pool| pool as usize)
     }
 
     /// Keeps what an answer would have to repeat of the request.
     #[inline]
     pub(crate) fn keep_words(&mut self, words: &[u8]) {
-        if !words.is_empty() {
-            let most = words.len().min(Question::<T>::KEPT);
-            self.words.extend_from_slice(words.get(..most).unwrap_or_default());
+        if words.is_empty() {
+            return;
+        }
+        match (self.words.get_mut(..words.len()), u8::try_from(words.len())) {
+            (Some(place), Ok(len)) => {
+                place.copy_from_slice(words);
+                self.kept = len;
+            }
+            _ => self.keep_long(words),
+        }
+    }
+
+    #[inline(never)]
+    fn keep_long(&mut self, words: &[u8]) {
+        let most = words.len().min(Question::<T>::KEPT);
+        let long = &mut self.rare.long;
+        long.clear();
+        long.extend_from_slice(words.get(..most).unwrap_or_default());
+    }
+
+    /// What an answer must repeat of the request.
+    pub(crate) fn words(&self) -> &[u8] {
+        match self.kept {
+            0 => &self.rare.long,
+            len => self.words.get(..len.into()).unwrap_or_default(),
         }
     }
 
@@ -224,25 +316,21 @@ impl<T> Exchange<T> {
     /// Gives back what it owns, but for short memory; [`Exchange::renew`] sets the rest.
     #[inline]
     pub(crate) fn rest(&mut self) {
-        self.words.clear();
-        if self.words.capacity() > KEEP {
-            self.words = Vec::new();
-        }
-        if !self.ready.is_bare() {
-            self.ready = Chain::default();
-        }
-        if self.rare.touched {
-            self.rare.extras.clear();
-            self.rare.touched = false;
-        }
+        self.rare.rest();
     }
+}
+
+/// The number of a thing as an exchange keeps it: there are never that many.
+#[inline]
+pub(crate) fn short(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
 }
 
 /// How far an exchange is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
     /// A filter waits for something: the number of the filter.
-    Asking(usize),
+    Asking(u16),
     /// Waits until the session's earlier attempts have ended.
     Quiet,
     /// Waits for a link to the chosen endpoint.
@@ -253,6 +341,13 @@ pub(crate) enum Phase {
     Sent,
     /// Settled; its reply waits for its turn.
     Settled,
+}
+
+impl Phase {
+    /// Waits for what a filter asked for.
+    pub(crate) fn asking(filter: usize) -> Self {
+        Self::Asking(u16::try_from(filter).unwrap_or(u16::MAX))
+    }
 }
 
 /// The parts of a fanned-out exchange. Recycled with its buffers.
@@ -363,6 +458,12 @@ pub(crate) const fn text(outcome: Outcome, reason: Reason) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_exchange_takes_four_lines_of_the_cache_with_its_generation() {
+        assert_eq!(size_of::<Exchange<u16>>() + 8, 4 * 64);
+        assert!(std::mem::offset_of!(Exchange<u16>, words) + 8 <= 3 * 64);
+    }
 
     /// Whoever reads an error must not have to guess which of two limits it was.
     #[test]

@@ -13,7 +13,7 @@ use crate::{
     admit::UNCOUNTED,
     arena::Key,
     calls::{Attempt, Role},
-    exchange::{Exchange, Extras, Phase},
+    exchange::{Exchange, Extras, Phase, short},
     known::{Habit, Learned},
     link::{Link, Usage},
     pen::{Pen, Sent},
@@ -119,7 +119,7 @@ impl<C: Codec> Engine<C> {
                 }
             }
         };
-        x.slot = s.open.len();
+        x.slot = short(s.open.len());
         s.open.push_back(key);
         chain.live += 1;
         x.series = way.series;
@@ -130,8 +130,8 @@ impl<C: Codec> Engine<C> {
                 stats.method(service, names.method.ok().flatten().unwrap_or_default())
             }
         };
-        x.pool = Some(way.pool);
-        x.of = p.endpoints.len();
+        x.pool = Some(short(way.pool));
+        x.of = short(p.endpoints.len());
         if let Some(edits) = &way.request_headers {
             x.rare.request_headers = Some(edits.clone());
         }
@@ -176,13 +176,14 @@ impl<C: Codec> Engine<C> {
             };
             let mut learned = Learned { wanted: !habit.here, ..Learned::default() };
             let workers = &mut chain.workers;
-            let verdict = x.memory.ask(workers, first, now, &mut view, passes, &mut learned);
+            let numbers = x.rare.numbers_mut();
+            let (at, verdict) =
+                x.memory.ask(numbers, workers, first, now, &mut view, passes, &mut learned);
             stats.unknown_attributes += unknown;
             if !edits.is_empty() {
                 x.rare.edits = edits;
             }
             if !matches!(verdict, Verdict::Pass) {
-                let at = x.memory.last();
                 self.obey(now, key, at, verdict, frame);
                 self.stall_behind(id, key);
                 return true;
@@ -304,8 +305,8 @@ impl<C: Codec> Engine<C> {
             return false;
         }
         let front = !ordered || s.open.front() == Some(&key);
-        let slot = x.slot;
-        let out = if front { &mut s.out } else { &mut x.ready };
+        let slot = x.slot as usize;
+        let out = if front { &mut s.out } else { x.rare.ready_mut() };
         leftovers.furnish(out, frame.len() + HEAD);
         let (mark, before) = (out.mark(), out.len());
         let edit = Rewrite::new(by_id.then_some(x.meta.id), &[]);
@@ -358,7 +359,7 @@ impl<C: Codec> Engine<C> {
                 s.open.swap_remove_back(slot);
             }
             if let Some(moved) = s.open.get(slot).and_then(|k| self.exchanges.get_mut(*k)) {
-                moved.slot = slot;
+                moved.slot = short(slot);
             }
         } else if front {
             s.open.pop_front();

@@ -10,7 +10,7 @@ use crate::{
     Event, LinkId, SessionId,
     arena::{Arena, Key},
     calls::{Attempt, Role},
-    exchange::{Exchange, Job, JobOf, Phase},
+    exchange::{Exchange, Job, JobOf, Phase, short},
     leftovers::{LARGE, Leftovers},
     link::{Link, LinkState, Usage},
     plan::End,
@@ -92,7 +92,7 @@ impl<C: Codec> Pen<'_, C> {
             s.attempts += 1;
         }
         x.phase = Phase::Sent;
-        x.endpoint = endpoint;
+        x.endpoint = short(endpoint);
         leftovers.furnish(&mut l.out, LARGE);
         if !p.share && waits_for_prelude(*codec, s, l, x, JobOf::Part(key, 0), frame) {
             *self.buffered += frame.len();

@@ -36,7 +36,7 @@ impl<C: Codec> Engine<C> {
         let Some(x) = self.exchanges.get_mut(key) else {
             return false;
         };
-        let Some(p) = x.pool.and_then(|at| self.pools.get_mut(at)) else {
+        let Some(p) = x.pool().and_then(|at| self.pools.get_mut(at)) else {
             return false;
         };
         if x.rare.redirects >= MOST {

@@ -9,7 +9,7 @@ use heptad_core::{
 use crate::{
     Compare, Engine, SessionId,
     arena::Key,
-    exchange::{Exchange, Fan, FanPart, PartState, Phase, is_control, text},
+    exchange::{Exchange, Fan, FanPart, PartState, Phase, is_control, short, text},
     machine::LinkId,
     plan::End,
 };
@@ -86,8 +86,8 @@ impl<C: Codec> Engine<C> {
         };
         let headers = x.rare.reply_headers.clone();
         let whole = (x.of > 1 && request.fan_out == FanOut::Index).then_some(Part::new(
-            x.endpoint,
-            x.of,
+            x.endpoint as usize,
+            x.of as usize,
             &[],
         ));
         let by_id = !self.in_order();
@@ -117,7 +117,7 @@ impl<C: Codec> Engine<C> {
         let Some(x) = self.exchanges.get_mut(key) else {
             return;
         };
-        let (id, of, tag, request) = (x.session, x.of, x.tag, x.meta);
+        let (id, of, tag, request) = (x.session, x.of as usize, x.tag, x.meta);
         let Some(fan) = x.rare.fan.take() else { return };
         let parts: Vec<PartReply<'_>> = fan.active().iter().map(|p| part_reply(p, of)).collect();
         let failed = parts.iter().find_map(|p| p.reply.err());
@@ -135,7 +135,7 @@ impl<C: Codec> Engine<C> {
         body.clear();
         let joined = match self.sessions.get_mut(id.0) {
             Some(s) => {
-                let words = self.exchanges.get(key).map_or(&[][..], |x| &x.words);
+                let words = self.exchanges.get(key).map_or(&[][..], Exchange::words);
                 let question = Question::new(&request, tag).kept(words);
                 self.codec.join(&mut s.conn, &question, &parts, &mut body)
             }
@@ -269,7 +269,7 @@ impl<C: Codec> Engine<C> {
         s.active = now;
         let slow = s.unread() > hard;
         let front = !ordered || s.open.front() == Some(&key);
-        let mut chain = std::mem::take(if front { &mut s.out } else { &mut x.ready });
+        let mut chain = std::mem::take(if front { &mut s.out } else { x.rare.ready_mut() });
         self.leftovers.furnish(&mut chain, 0);
         let (mark, before) = (chain.mark(), chain.len());
         let mut broken = false;
@@ -278,7 +278,7 @@ impl<C: Codec> Engine<C> {
         let quiet = x.meta.quiet;
         if !(quiet && link.is_some()) && x.meta.kind != Kind::Oneway && !slow {
             let from = link.and_then(|link| self.links.get(link.0)).map(|l| &l.conn);
-            let question = Question::new(&x.meta, x.tag).kept(&x.words);
+            let question = Question::new(&x.meta, x.tag).kept(x.words());
             if let Err(fault) = write(&self.codec, from, &mut s.conn, &question, &mut chain) {
                 chain.rollback(mark);
                 let Fault { outcome, reason, text, .. } = fault;
@@ -301,7 +301,7 @@ impl<C: Codec> Engine<C> {
             s.out = chain;
         } else {
             s.ahead += wrote;
-            x.ready = chain;
+            *x.rare.ready_mut() = chain;
         }
         if tapped && front {
             self.tap_reply(now, key, end, code, Some(before));
@@ -354,8 +354,8 @@ impl<C: Codec> Engine<C> {
         }
         if x.sent
             && x.meta.fan_out != FanOut::All
-            && let Some(pool) = x.pool.and_then(|at| pools.get(at))
-            && let Some(endpoint) = pool.endpoints.get(x.endpoint)
+            && let Some(pool) = x.pool().and_then(|at| pools.get(at))
+            && let Some(endpoint) = pool.endpoints.get(x.endpoint as usize)
         {
             told.endpoint = &endpoint.address;
         }
@@ -363,7 +363,7 @@ impl<C: Codec> Engine<C> {
         told.reply_bytes = wrote as u64;
         told.attempts = u32::from(x.sent) + u32::from(x.rare.redirects);
         told.started = x.started;
-        x.memory.tell(&mut chain.workers, now, &told);
+        x.memory.tell(x.rare.numbers(), &mut chain.workers, now, &told);
     }
 
     /// A client that does not read is closed at its hard mark, for the others' sake.
@@ -391,10 +391,11 @@ impl<C: Codec> Engine<C> {
                 self.tap_reply(now, key, end, code, None);
                 continue;
             }
-            if !x.ready.is_empty() {
-                s.ahead = s.ahead.saturating_sub(x.ready.len());
-                s.out.append(&mut x.ready);
-                self.leftovers.strip(&mut x.ready);
+            if !x.rare.ready().is_empty() {
+                let ready = x.rare.ready_mut();
+                s.ahead = s.ahead.saturating_sub(ready.len());
+                s.out.append(ready);
+                self.leftovers.strip(ready);
             }
             s.open.pop_front();
             self.forget(key);
@@ -402,12 +403,12 @@ impl<C: Codec> Engine<C> {
     }
 
     pub(crate) fn retire_unordered(&mut self, id: SessionId, key: Key) {
-        let slot = self.exchanges.get(key).map_or(usize::MAX, |x| x.slot);
+        let slot = self.exchanges.get(key).map_or(usize::MAX, |x| x.slot as usize);
         if let Some(s) = self.sessions.get_mut(id.0) {
             if s.open.get(slot) == Some(&key) {
                 s.open.swap_remove_back(slot);
                 if let Some(moved) = s.open.get(slot).and_then(|k| self.exchanges.get_mut(*k)) {
-                    moved.slot = slot;
+                    moved.slot = short(slot);
                 }
             }
             if let Some(x) = self.exchanges.get(key)

@@ -410,7 +410,7 @@ mod tests {
     #[test]
     fn keys_of_parts_are_told_apart_and_given_back() {
         let mut seen = std::collections::HashSet::new();
-        for bits in [0, 1, 7 << 32 | 5, (1 << TAG) - 1, u64::from(u32::MAX) << 32] {
+        for bits in [1 << 32, 1, 7 << 32 | 5, (1 << TAG) - 1, u64::from(u32::MAX) << 32] {
             let key = Key::from_bits(bits);
             for part in 0..16 {
                 let tagged = key.tagged(part);

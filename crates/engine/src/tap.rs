@@ -325,7 +325,7 @@ impl<C: Codec> Engine<C> {
         };
         let (chain, before) = match before {
             Some(before) => (&session.out, before),
-            None => (&x.ready, 0),
+            None => (x.rare.ready(), 0),
         };
         let len = chain.len().saturating_sub(before);
         let code = self.stats.codes.get(usize::from(code)).map_or("", |code| code);

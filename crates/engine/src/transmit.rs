@@ -141,7 +141,7 @@ impl<C: Codec> Engine<C> {
             None => Err(Fault::new(Outcome::Overloaded, Reason::Ids, "no free id")),
             Some(wire) => {
                 let split = x.rare.fan.is_some() && x.meta.fan_out == FanOut::Split;
-                let whole = (x.of > 1).then_some(Part::new(l.endpoint, x.of, &[]));
+                let whole = (x.of > 1).then_some(Part::new(l.endpoint, x.of as usize, &[]));
                 let many = matches!(x.meta.fan_out, FanOut::All | FanOut::Index);
                 let edit = Rewrite::new(by_id.then_some(wire), x.rare.request_edits())
                     .part(whole.filter(|_| many));
