@@ -47,12 +47,10 @@ impl<C: Codec> Engine<C> {
             None => self.exchanges.insert(Exchange::new(id, meta, tag, chain, now)),
         };
         if let Some(s) = self.sessions.get_mut(id.0) {
-            if !self.traits.ordered
-                && let Some(x) = self.exchanges.get_mut(key)
-            {
-                x.slot = short(s.open.len());
+            let slot = s.open.push(key);
+            if let Some(x) = self.exchanges.get_mut(key) {
+                x.slot = slot;
             }
-            s.open.push_back(key);
         }
         if let Some(chain) = self.chains.last_mut() {
             chain.live += 1;

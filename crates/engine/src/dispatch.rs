@@ -149,7 +149,7 @@ impl<C: Codec> Engine<C> {
 
     /// Whether an exchange is the session's first and nothing of the session is on any link.
     fn quiet(s: &Session<C>, key: Key) -> bool {
-        s.attempts == 0 && s.open.front() == Some(&key)
+        s.attempts == 0 && s.open.front() == Some(key)
     }
 
     /// Lets the exchange that waits for quiet go on, once it is quiet.
@@ -160,7 +160,7 @@ impl<C: Codec> Engine<C> {
         if s.attempts > 0 {
             return;
         }
-        let Some(&key) = s.open.front() else { return };
+        let Some(key) = s.open.front() else { return };
         if self.phase(key) == Some(Phase::Quiet) && Self::quiet(s, key) {
             let frame = self.unpark(key);
             self.dispatch(now, key, &frame, None);

@@ -252,14 +252,14 @@ impl<C: Codec> Machine for Engine<C> {
         // that comes soon; all others are answered in their time.
         let mut takes = false;
         let soon = now + LAST_WAIT;
-        for key in &s.open {
-            if let Some(x) = self.exchanges.get_mut(*key)
+        for key in s.open.iter() {
+            if let Some(x) = self.exchanges.get_mut(key)
                 && x.meta.wait_ms > 0
             {
                 takes |= !x.meta.idempotent;
                 if soon < x.deadline {
                     x.deadline = soon;
-                    self.timers.at(soon, Due::Exchange(*key));
+                    self.timers.at(soon, Due::Exchange(key));
                 }
             }
         }

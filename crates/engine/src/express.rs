@@ -119,8 +119,7 @@ impl<C: Codec> Engine<C> {
                 }
             }
         };
-        x.slot = short(s.open.len());
-        s.open.push_back(key);
+        x.slot = s.open.push(key);
         chain.live += 1;
         x.series = way.series;
         x.method = match met {
@@ -304,8 +303,8 @@ impl<C: Codec> Engine<C> {
         if !(asked && one && alone && open && stays) {
             return false;
         }
-        let front = !ordered || s.open.front() == Some(&key);
-        let slot = x.slot as usize;
+        let front = !ordered || s.open.front() == Some(key);
+        let slot = x.slot;
         let out = if front { &mut s.out } else { x.rare.ready_mut() };
         leftovers.furnish(out, frame.len() + HEAD);
         let (mark, before) = (out.mark(), out.len());
@@ -355,17 +354,15 @@ impl<C: Codec> Engine<C> {
             return true;
         };
         if !ordered {
-            if s.open.get(slot) == Some(&key) {
-                s.open.swap_remove_back(slot);
-            }
-            if let Some(moved) = s.open.get(slot).and_then(|k| self.exchanges.get_mut(*k)) {
-                moved.slot = short(slot);
+            let moved = s.open.leave(slot, key);
+            if let Some(moved) = moved.and_then(|key| self.exchanges.get_mut(key)) {
+                moved.slot = slot;
             }
         } else if front {
             s.open.pop_front();
             // What is behind it may have its reply.
             if let Some(next) = s.open.front()
-                && self.exchanges.get(*next).is_some_and(Exchange::is_settled)
+                && self.exchanges.get(next).is_some_and(Exchange::is_settled)
             {
                 self.flush_order(id);
                 match self.sessions.get_mut(id.0) {

@@ -408,7 +408,7 @@ impl<C: Codec> Engine<C> {
         };
         (s.closing, s.gone) = (true, true);
         s.out.clear();
-        let open: Vec<_> = s.open.iter().copied().collect();
+        let open: Vec<_> = s.open.iter().collect();
         for key in open {
             self.end_silently(now, key, end);
         }
@@ -424,8 +424,8 @@ impl<C: Codec> Engine<C> {
         if end.0 != Outcome::Ok {
             self.stats.session_ended(end);
         }
-        for key in &s.open {
-            self.forget(*key);
+        for key in s.open.iter() {
+            self.forget(key);
         }
         for held in &s.held {
             self.end_link(now, held.link, (Outcome::Cancelled, Reason::Closed), true);

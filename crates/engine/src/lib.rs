@@ -25,6 +25,7 @@ mod link;
 mod links;
 mod machine;
 mod memory;
+mod open;
 mod pen;
 mod plan;
 mod pool;

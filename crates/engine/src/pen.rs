@@ -72,7 +72,7 @@ impl<C: Codec> Pen<'_, C> {
         let flavour = codec.flavour(&s.conn, &x.meta);
         let found = match p.share {
             true => e.slot(flavour, policy.slot_of(id.0.index())),
-            false if *ordered && (s.attempts > 0 || s.open.front() != Some(&key)) => None,
+            false if *ordered && (s.attempts > 0 || s.open.front() != Some(key)) => None,
             false => take_idle(links, e, flavour, id),
         };
         let Some(link) = found else {

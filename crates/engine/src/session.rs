@@ -1,9 +1,6 @@
 //! A client's connection as the engine sees it: its bytes, the order it expects, the links it holds.
 
-use std::{
-    collections::{HashMap, VecDeque},
-    sync::Arc,
-};
+use std::{collections::HashMap, sync::Arc};
 
 use foldhash::quality::FixedState;
 use heptad_core::{Chain, Codec, Lane, Time};
@@ -13,6 +10,7 @@ use crate::{
     arena::Key,
     known::Here,
     machine::{LinkId, Peer},
+    open::Open,
 };
 
 /// A client's connection.
@@ -29,8 +27,7 @@ pub(crate) struct Session<C: Codec> {
     pub(crate) out: Chain,
     /// The driver knows that there is something in `out`.
     pub(crate) dirty: bool,
-    /// Exchanges: in the order of requests for ordered protocols, in any order for others.
-    pub(crate) open: VecDeque<Key>,
+    pub(crate) open: Open,
     /// Bytes of finished replies that wait for their turn.
     pub(crate) ahead: usize,
     /// Where attempts of this session are, for ordered protocols.
@@ -106,7 +103,7 @@ impl<C: Codec> Session<C> {
             counted: 0,
             out: Chain::default(),
             dirty: false,
-            open: VecDeque::new(),
+            open: Open::default(),
             ahead: 0,
             via: None,
             more_via: Vec::new(),

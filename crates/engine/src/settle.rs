@@ -9,7 +9,7 @@ use heptad_core::{
 use crate::{
     Compare, Engine, SessionId,
     arena::Key,
-    exchange::{Exchange, Fan, FanPart, PartState, Phase, is_control, short, text},
+    exchange::{Exchange, Fan, FanPart, PartState, Phase, is_control, text},
     machine::LinkId,
     plan::End,
 };
@@ -268,7 +268,7 @@ impl<C: Codec> Engine<C> {
         };
         s.active = now;
         let slow = s.unread() > hard;
-        let front = !ordered || s.open.front() == Some(&key);
+        let front = !ordered || s.open.front() == Some(key);
         let mut chain = std::mem::take(if front { &mut s.out } else { x.rare.ready_mut() });
         self.leftovers.furnish(&mut chain, 0);
         let (mark, before) = (chain.mark(), chain.len());
@@ -378,7 +378,7 @@ impl<C: Codec> Engine<C> {
             let Some(s) = self.sessions.get_mut(id.0) else {
                 return;
             };
-            let Some(&key) = s.open.front() else { return };
+            let Some(key) = s.open.front() else { return };
             let Some(x) = self.exchanges.get_mut(key) else {
                 s.open.pop_front();
                 continue;
@@ -403,13 +403,11 @@ impl<C: Codec> Engine<C> {
     }
 
     pub(crate) fn retire_unordered(&mut self, id: SessionId, key: Key) {
-        let slot = self.exchanges.get(key).map_or(usize::MAX, |x| x.slot as usize);
+        let slot = self.exchanges.get(key).map_or(u32::MAX, |x| x.slot);
         if let Some(s) = self.sessions.get_mut(id.0) {
-            if s.open.get(slot) == Some(&key) {
-                s.open.swap_remove_back(slot);
-                if let Some(moved) = s.open.get(slot).and_then(|k| self.exchanges.get_mut(*k)) {
-                    moved.slot = short(slot);
-                }
+            let moved = s.open.leave(slot, key);
+            if let Some(moved) = moved.and_then(|key| self.exchanges.get_mut(key)) {
+                moved.slot = slot;
             }
             if let Some(x) = self.exchanges.get(key)
                 && x.meta.kind == Kind::Open
