@@ -302,8 +302,7 @@ impl<C: Codec> Engine<C> {
             edits: &mut extras.edits,
         };
         let mut none = Learned::default();
-        let (at, verdict) =
-            x.memory.ask(numbers, workers, from, now, &mut view, 0, &mut none);
+        let (at, verdict) = x.memory.ask(numbers, workers, from, now, &mut view, 0, &mut none);
         self.obey(now, key, at, verdict, frame)
     }
 
@@ -373,7 +372,8 @@ impl<C: Codec> Engine<C> {
         let Some(worker) = worker else {
             return;
         };
-        let Some(verdict) = x.memory.resume(numbers, &mut **worker, at, now, answer, &mut view) else {
+        let Some(verdict) = x.memory.resume(numbers, &mut **worker, at, now, answer, &mut view)
+        else {
             return;
         };
         if self.obey(now, key, at, verdict, &frame) && self.filter(now, key, at + 1, &frame) {

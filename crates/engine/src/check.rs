@@ -76,8 +76,12 @@ impl<C: Codec> Engine<C> {
                 attempts.get(&id).copied().unwrap_or(0),
                 "a session's attempts are counted"
             );
-            let ahead: usize =
-                s.open.iter().filter_map(|k| self.exchanges.get(k)).map(|x| x.rare.ready().len()).sum();
+            let ahead: usize = s
+                .open
+                .iter()
+                .filter_map(|k| self.exchanges.get(k))
+                .map(|x| x.rare.ready().len())
+                .sum();
             assert_eq!(s.ahead, ahead, "replies ahead of their turn are counted");
             for (at, k) in s.open.iter().enumerate() {
                 let x = self.exchanges.get(k).expect("what is open exists");

@@ -19,6 +19,7 @@ use crate::{
     pen::{Pen, Sent},
     plan::End,
     pool::Pool,
+    replies::Lead,
     view::{Names, View},
 };
 
@@ -27,7 +28,8 @@ const HEAD: usize = 64;
 
 impl<C: Codec> Engine<C> {
     /// Takes a request from its names to its link; false, with nothing changed, if it is not plainly
-    /// that. What turns up on the way (a refusal, no link) is dealt with as anywhere.
+    /// that. What turns up on the way (a refusal, no link) is dealt with as anywhere. `asks` is the
+    /// filter that wants to look at it, if that is known already.
     pub(crate) fn request_express(
         &mut self,
         now: Time,
@@ -36,10 +38,9 @@ impl<C: Codec> Engine<C> {
         tag: C::Tag,
         frame: &[u8],
         shared: Option<&Bytes>,
+        asks: Option<usize>,
     ) -> bool {
-        let usual = meta.kind == Kind::Request && meta.bind == Bind::Shared;
-        let one = meta.fan_out == FanOut::One && !meta.quiet && meta.wait_ms == 0;
-        if !(usual && one) || self.is_tapped() {
+        if !is_usual(meta) || self.is_tapped() {
             return false;
         }
         let (ordered, by_id) = (self.traits.ordered, !self.in_order());
@@ -152,7 +153,8 @@ impl<C: Codec> Engine<C> {
         let (mut first, mut passes) = (0, habit.passes);
         if habit.met && filters < 64 && passes == (1 << filters) - 1 {
             // All of them let it pass; but one may want to look at this one.
-            let asks = chain.workers.iter_mut().position(|worker| !worker.repeated());
+            let mut workers = chain.workers.iter_mut();
+            let asks = asks.or_else(|| workers.position(|worker| !worker.repeated()));
             first = asks.unwrap_or(filters);
             passes &= !(1 << first);
         }
@@ -200,31 +202,37 @@ impl<C: Codec> Engine<C> {
             known.learn(method, number, Learned::default(), &mut s.here);
         }
 
-        let accepted = codec.accepted(&mut s.conn, meta, tag, frame);
-        if matches!(accepted, Accepted::Local | Accepted::LocalClose) {
-            self.answer_locally(now, key, accepted);
-            return true;
-        }
-        let (pool, endpoint) = match x.of {
-            1 => (way.pool, Some(0)),
-            _ => {
-                scratch.clear();
-                let by = codec.key(&s.conn, meta, frame, scratch).ok().flatten();
-                (way.pool, p.pick(now, by))
-            }
-        };
-        let Some(endpoint) = endpoint else {
-            self.settle_end(now, key, (Outcome::NoEndpoint, Reason::None));
-            return true;
-        };
         let mut pen = Pen { codec, links, leftovers, events, buffered, ordered, by_id };
-        match pen.send(key, x, s, p, (pool, endpoint), frame, shared) {
-            Sent::Yes => return true,
-            Sent::Refused(link, end) => self.unsent(now, key, link, end),
-            Sent::Left => self.dispatch_the_long_way(now, key, pool, endpoint, frame, shared),
+        let turn = pen.hand_over(now, key, x, s, (way.pool, p), scratch, frame, shared);
+        if !matches!(turn, Turn::Sent) {
+            self.conclude(now, id, key, turn, frame, shared);
+        }
+        true
+    }
+
+    /// Does with a request what is not simply writing it to its link.
+    #[inline(never)]
+    pub(crate) fn conclude(
+        &mut self,
+        now: Time,
+        id: SessionId,
+        key: Key,
+        turn: Turn,
+        frame: &[u8],
+        shared: Option<&Bytes>,
+    ) {
+        match turn {
+            Turn::Sent => {}
+            Turn::Local(accepted) => return self.answer_locally(now, key, accepted),
+            Turn::Nowhere => {
+                return self.settle_end(now, key, (Outcome::NoEndpoint, Reason::None));
+            }
+            Turn::Refused(link, end) => self.unsent(now, key, link, end),
+            Turn::Left(pool, endpoint) => {
+                self.dispatch_the_long_way(now, key, pool, endpoint, frame, shared);
+            }
         }
         self.stall_behind(id, key);
-        true
     }
 
     /// Writes a request to its link; false if that is not all there is to do.
@@ -262,8 +270,8 @@ impl<C: Codec> Engine<C> {
         self.fail_part(now, key, 0, end);
     }
 
-    /// Settles an exchange with the reply to its only attempt; false if that is not all there is
-    /// to do.
+    /// Settles an exchange with the reply to its only attempt, and says whose it was; `None` if that is
+    /// not all there is to do.
     pub(crate) fn reply_express(
         &mut self,
         now: Time,
@@ -272,22 +280,22 @@ impl<C: Codec> Engine<C> {
         meta: &Meta,
         frame: &[u8],
         shared: Option<&Bytes>,
-    ) -> bool {
+    ) -> Option<Lead> {
         let Role::Part { session: id, exchange: key, .. } = attempt.role else {
-            return false;
+            return None;
         };
         let good = meta.outcome == Outcome::Ok && meta.kind == Kind::Reply;
         if !good || attempt.orphaned.is_some() || matches!(meta.bind, Bind::Release(_)) {
-            return false;
+            return None;
         }
         let (ordered, by_id) = (self.traits.ordered, !self.in_order());
         let hard = self.limits().hard_mark;
         let Self { exchanges, sessions, links, pools, codec, leftovers, stats, timers, .. } = self;
         let (Some(x), Some(s)) = (exchanges.get_mut(key), sessions.get_mut(id.0)) else {
-            return false;
+            return None;
         };
         let Some(l) = links.get_mut(link.0) else {
-            return false;
+            return None;
         };
         let Meta { kind, bind, fan_out, quiet, .. } = x.meta;
         let asked = kind == Kind::Request && bind == Bind::Shared && !quiet && x.sent;
@@ -301,10 +309,11 @@ impl<C: Codec> Engine<C> {
         let is_shared = matches!(l.usage, Usage::Shared(_));
         let stays = !l.prepared && !l.draining && (is_shared || is_freed(codec, pools, l));
         if !(asked && one && alone && open && stays) {
-            return false;
+            return None;
         }
         let front = !ordered || s.open.front() == Some(key);
         let slot = x.slot;
+        let lead = Lead { session: id, series: x.series, method: x.method, chain: x.chain };
         let out = if front { &mut s.out } else { x.rare.ready_mut() };
         leftovers.furnish(out, frame.len() + HEAD);
         let (mark, before) = (out.mark(), out.len());
@@ -312,7 +321,7 @@ impl<C: Codec> Engine<C> {
         let mut splice = Splice::new(frame, shared, out);
         if codec.rewrite(&l.conn, &s.conn, meta, x.tag, &edit, &mut splice).is_err() {
             out.rollback(mark);
-            return false;
+            return None;
         }
         let wrote = out.len() - before;
         if !front {
@@ -351,7 +360,7 @@ impl<C: Codec> Engine<C> {
             self.forget(key);
         }
         let Some(mut s) = self.sessions.get_mut(id.0) else {
-            return true;
+            return Some(lead);
         };
         if !ordered {
             let moved = s.open.leave(slot, key);
@@ -367,7 +376,7 @@ impl<C: Codec> Engine<C> {
                 self.flush_order(id);
                 match self.sessions.get_mut(id.0) {
                     Some(same) => s = same,
-                    None => return true,
+                    None => return Some(lead),
                 }
             }
         }
@@ -375,11 +384,10 @@ impl<C: Codec> Engine<C> {
             s.dirty = true;
             self.events.push_back(Event::Write(ConnId::Session(id)));
         }
-        // What is behind it may have waited for it.
-        if !s.plain() || (s.attempts == 0 && !s.open.is_empty()) {
+        if s.looks() {
             self.wake(id);
         }
-        true
+        Some(lead)
     }
 }
 
@@ -389,10 +397,31 @@ fn is_freed<C: Codec>(codec: &C, pools: &[Pool], l: &Link<C>) -> bool {
     l.is_done() && pools.get(l.pool).is_some_and(|p| l.goes_on(codec, p))
 }
 
+/// What becomes of a request that has passed its filters.
+pub(crate) enum Turn {
+    /// It is on its way.
+    Sent,
+    /// The codec answers by itself.
+    Local(Accepted),
+    /// There is no endpoint for it.
+    Nowhere,
+    /// To this endpoint of this pool, but not plainly.
+    Left(usize, usize),
+    /// It could not be written to this link.
+    Refused(LinkId, End),
+}
+
+/// Whether a request asks for one reply from one endpoint on a shared link, and for nothing besides.
+#[inline(always)]
+pub(crate) fn is_usual(meta: &Meta) -> bool {
+    let usual = meta.kind == Kind::Request && meta.bind == Bind::Shared;
+    usual && meta.fan_out == FanOut::One && !meta.quiet && meta.wait_ms == 0
+}
+
 /// The service and method of a request, if there is no doubt about either: what can be read, and is
 /// not empty where there is something.
 #[inline(always)]
-fn certain<'a>(service: Found<'a>, method: Found<'a>) -> Option<(&'a [u8], &'a [u8])> {
+pub(crate) fn certain<'a>(service: Found<'a>, method: Found<'a>) -> Option<(&'a [u8], &'a [u8])> {
     match (service, method) {
         (Ok(service), Ok(Some(method))) if !method.is_empty() => match service {
             None => Some((&[], method)),

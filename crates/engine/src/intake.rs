@@ -9,6 +9,7 @@ use crate::{
     ConnId, Engine, Event, SessionId,
     arena::Key,
     exchange::{Phase, is_control},
+    follow::Followed,
     plan::End,
     session::{Session, Stall},
     timers::Due,
@@ -194,6 +195,8 @@ impl<C: Codec> Engine<C> {
     fn decode(&mut self, now: Time, id: SessionId, buf: &[u8], shared: Option<&Bytes>) -> usize {
         let mut at = 0;
         let max = self.ctx.max_frame as usize;
+        // The filter that wants to look at the next frame; whether frames seem to follow their kind.
+        let (mut asks, mut alike) = (None, true);
         loop {
             let Some(s) = self.sessions.get_mut(id.0) else {
                 return buf.len();
@@ -215,6 +218,7 @@ impl<C: Codec> Engine<C> {
             let step = self.codec.decode_request(&mut s.conn, &self.ctx, rest);
             // What the decoder found is looked at where it is: it is too large to be moved for
             // each frame.
+            let mut odd = None;
             if let Ok(Step::Frame(meta, tag)) = &step
                 && let len = meta.len as usize
                 && (1..=max).contains(&len)
@@ -223,53 +227,82 @@ impl<C: Codec> Engine<C> {
                 s.need = 0;
                 let piece = shared.map(|b| b.slice(at..(at + len).min(b.len())));
                 at += len;
-                if !self.request_express(now, id, meta, *tag, frame, piece.as_ref()) {
+                if !self.request_express(now, id, meta, *tag, frame, piece.as_ref(), asks.take()) {
                     self.frame(now, id, *meta, *tag, frame, piece.as_ref());
-                }
-                continue;
-            }
-            match step {
-                Ok(Step::Need(n)) => {
-                    if n > max {
-                        self.fault(now, id, TOO_LONG);
-                        return buf.len();
+                } else if alike && at < buf.len() {
+                    let from = at;
+                    match self.follow(now, id, buf, shared, &mut at) {
+                        Followed::On => alike = at > from,
+                        Followed::Asks(filter) => asks = Some(filter),
+                        Followed::Odd(step) => odd = Some(step),
                     }
-                    // A codec that asks for what it has would never be called again.
-                    s.need = n.max(rest.len() + 1);
-                    return at;
                 }
-                Ok(Step::Skip(n)) => {
-                    s.need = 0;
-                    at += n.clamp(1, rest.len());
-                }
-                Ok(Step::Frame(meta, _) | Step::Reject(meta, _)) if meta.len as usize > max => {
-                    self.fault(now, id, TOO_LONG);
-                    return buf.len();
-                }
-                Ok(Step::Frame(meta, _) | Step::Reject(meta, _))
-                    if meta.len as usize > rest.len() =>
-                {
-                    s.need = meta.len as usize;
-                    return at;
-                }
-                Ok(Step::Frame(meta, tag)) => {
-                    // A frame of no bytes would be found for ever.
-                    s.need = 0;
-                    at += 1;
-                    self.frame(now, id, meta, tag, rest.get(..1).unwrap_or(rest), None);
-                }
-                Ok(Step::Reject(meta, fault)) => {
-                    s.need = 0;
-                    at += (meta.len as usize).max(1);
-                    self.reject(now, id, meta, rest, fault);
-                }
-                Ok(_) => return at,
-                Err(fault) => {
-                    self.fault(now, id, fault);
-                    return buf.len();
-                }
+            } else {
+                odd = Some(step);
+            }
+            if let Some(step) = odd
+                && let Some(taken) = self.odd_step(now, id, step, buf, &mut at)
+            {
+                return taken;
             }
         }
+    }
+
+    /// What is not a whole frame, or a strange one; how many bytes were taken if it cannot go on.
+    #[inline(never)]
+    fn odd_step(
+        &mut self,
+        now: Time,
+        id: SessionId,
+        step: Result<Step<C::Tag>, Fault>,
+        buf: &[u8],
+        at: &mut usize,
+    ) -> Option<usize> {
+        let max = self.ctx.max_frame as usize;
+        let rest = buf.get(*at..).unwrap_or_default();
+        let Some(s) = self.sessions.get_mut(id.0) else {
+            return Some(buf.len());
+        };
+        match step {
+            Ok(Step::Need(n)) if n > max => {
+                self.fault(now, id, TOO_LONG);
+                return Some(buf.len());
+            }
+            Ok(Step::Need(n)) => {
+                // A codec that asks for what it has would never be called again.
+                s.need = n.max(rest.len() + 1);
+                return Some(*at);
+            }
+            Ok(Step::Skip(n)) => {
+                s.need = 0;
+                *at += n.clamp(1, rest.len());
+            }
+            Ok(Step::Frame(meta, _) | Step::Reject(meta, _)) if meta.len as usize > max => {
+                self.fault(now, id, TOO_LONG);
+                return Some(buf.len());
+            }
+            Ok(Step::Frame(meta, _) | Step::Reject(meta, _)) if meta.len as usize > rest.len() => {
+                s.need = meta.len as usize;
+                return Some(*at);
+            }
+            Ok(Step::Frame(meta, tag)) => {
+                // A frame of no bytes would be found for ever.
+                s.need = 0;
+                *at += 1;
+                self.frame(now, id, meta, tag, rest.get(..1).unwrap_or(rest), None);
+            }
+            Ok(Step::Reject(meta, fault)) => {
+                s.need = 0;
+                *at += (meta.len as usize).max(1);
+                self.reject(now, id, meta, rest, fault);
+            }
+            Ok(_) => return Some(*at),
+            Err(fault) => {
+                self.fault(now, id, fault);
+                return Some(buf.len());
+            }
+        }
+        None
     }
 
     /// One whole frame.

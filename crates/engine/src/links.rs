@@ -1,24 +1,18 @@
-//! Links: opening and greeting them, hearing replies, and what follows from their end.
+//! Links: opening and greeting them, and what follows from their end.
 
 use bytes::Bytes;
-use heptad_core::{
-    Answer, Bind, Codec, Flavour, Greet, Kind, Lane, Meta, Outcome, Question, Reason, Side, Step,
-    Time,
-};
+use heptad_core::{Codec, Flavour, Greet, Lane, Meta, Outcome, Reason, Side, Time};
 
 use crate::{
     ConnId, Engine, Event, LinkId, SessionId,
     arena::Key,
-    calls::{Attempt, Calls, Outstanding, Role},
+    calls::{Calls, Role},
     exchange::JobOf,
     link::{Link, LinkState, Usage},
     plan::End,
     stats::Seen,
     timers::Due,
 };
-
-/// Inputs of at least this size are decoded as shared bytes.
-const SHARE_INPUT: usize = 16 << 10;
 
 impl<C: Codec> Engine<C> {
     /// Asks the driver to dial; `None` if there is no such endpoint.
@@ -79,7 +73,7 @@ impl<C: Codec> Engine<C> {
         }
     }
 
-    fn greet(&mut self, now: Time, id: LinkId, heard: Option<(&Meta, &[u8])>) {
+    pub(crate) fn greet(&mut self, now: Time, id: LinkId, heard: Option<(&Meta, &[u8])>) {
         let Some(l) = self.links.get_mut(id.0) else {
             return;
         };
@@ -111,204 +105,8 @@ impl<C: Codec> Engine<C> {
         self.kicks.push_back(at);
     }
 
-    /// Bytes from an endpoint.
-    pub(crate) fn hear(&mut self, now: Time, id: LinkId, bytes: &[u8]) {
-        let Some(l) = self.links.get_mut(id.0) else {
-            return;
-        };
-        l.heard = now;
-        l.pinged = None;
-        if l.input.is_empty() {
-            let taken = self.read_replies(now, id, bytes, None);
-            if let Some(l) = self.links.get_mut(id.0) {
-                self.leftovers.append(&mut l.input, bytes.get(taken..).unwrap_or_default());
-            }
-        } else {
-            l.input.extend_from_slice(bytes);
-            if l.input.len() < l.need {
-                return;
-            }
-            let input = std::mem::take(&mut l.input);
-            let rest = if input.len() >= SHARE_INPUT {
-                let shared = Bytes::from(input);
-                let taken = self.read_replies(now, id, &shared, Some(&shared));
-                crate::intake::rest_of(shared, taken)
-            } else {
-                let taken = self.read_replies(now, id, &input, None);
-                crate::intake::rest_of_own(input, taken)
-            };
-            if rest.is_empty() {
-                self.leftovers.recycle(rest);
-            } else if let Some(l) = self.links.get_mut(id.0) {
-                l.input = rest;
-            }
-        }
-    }
-
-    /// Takes whole frames from the front of `buf` and returns how many bytes they had.
-    fn read_replies(&mut self, now: Time, id: LinkId, buf: &[u8], shared: Option<&Bytes>) -> usize {
-        let mut at = 0;
-        let max = self.ctx.max_frame as usize;
-        loop {
-            let Some(l) = self.links.get_mut(id.0) else {
-                return buf.len();
-            };
-            let rest = buf.get(at..).unwrap_or_default();
-            if rest.is_empty() || rest.len() < l.need {
-                return at;
-            }
-            let asked = Outstanding { calls: &l.calls, greeting: l.state != LinkState::Ready };
-            // A reply is decoded exactly once, even if its end comes later.
-            let step = match l.begun.take() {
-                Some(meta) => Ok(Step::Frame(meta, ())),
-                None => self.codec.decode_reply(&mut l.conn, &asked, &self.ctx, rest),
-            };
-            // Looked at where it is, as requests are.
-            if let Ok(Step::Frame(meta, ())) = &step
-                && let len = meta.len as usize
-                && (1..=max).contains(&len)
-                && let Some(frame) = rest.get(..len)
-            {
-                l.need = 0;
-                let piece = shared.map(|b| b.slice(at..(at + len).min(b.len())));
-                at += len;
-                self.heard_frame(now, id, meta, frame, piece.as_ref());
-                continue;
-            }
-            match step {
-                Ok(Step::Need(n)) if n <= max => {
-                    l.need = n.max(rest.len() + 1);
-                    return at;
-                }
-                Ok(Step::Skip(n)) => {
-                    l.need = 0;
-                    at += n.clamp(1, rest.len());
-                }
-                Ok(Step::Frame(meta, ())) if meta.len as usize <= max => {
-                    // Its end is on the way. One of no bytes would be found for ever.
-                    l.need = (meta.len as usize).max(rest.len() + 1);
-                    l.begun = Some(meta);
-                    return at;
-                }
-                Ok(Step::Need(_) | Step::Frame(..)) => {
-                    self.end_link(now, id, (Outcome::TooLarge, Reason::FrameSize), true);
-                    return buf.len();
-                }
-                Err(fault) => {
-                    // It was the endpoint that did not follow the protocol, not the client.
-                    let outcome = match fault.outcome {
-                        Outcome::BadRequest => Outcome::Reset,
-                        other => other,
-                    };
-                    self.end_link(now, id, (outcome, fault.reason), true);
-                    return buf.len();
-                }
-                _ => {
-                    self.end_link(now, id, (Outcome::Reset, Reason::Malformed), true);
-                    return buf.len();
-                }
-            }
-        }
-    }
-
-    fn heard_frame(
-        &mut self,
-        now: Time,
-        id: LinkId,
-        meta: &Meta,
-        frame: &[u8],
-        shared: Option<&Bytes>,
-    ) {
-        let Some(l) = self.links.get_mut(id.0) else {
-            return;
-        };
-        if l.state != LinkState::Ready {
-            return self.greet(now, id, Some((meta, frame)));
-        }
-        match meta.kind {
-            Kind::Ping => {
-                let question = Question::new(meta, C::Tag::default());
-                let mark = l.out.mark();
-                let pong = self.codec.answer(&mut l.conn, &question, &Answer::Pong, l.out.tail());
-                if pong.is_err() {
-                    l.out.rollback(mark);
-                }
-                self.link_dirty(id);
-            }
-            Kind::GoAway => self.drain_link(now, id),
-            Kind::Push => self.push(now, id, meta, frame, shared),
-            Kind::Data => self.stream_data(now, id, meta, frame, shared),
-            Kind::Reply | Kind::End | Kind::Reset | Kind::Pong => {
-                let Some(attempt) = l.calls.take(meta.id) else {
-                    if self.in_order() {
-                        // A reply that nobody asked for: whatever comes next would be taken for
-                        // the reply to another request.
-                        self.end_link(now, id, (Outcome::Reset, Reason::Unexpected), true);
-                    }
-                    self.stats.late_replies += 1;
-                    return;
-                };
-                self.heard_reply(now, id, attempt, meta, frame, shared);
-            }
-            _ => self.end_link(now, id, (Outcome::Reset, Reason::Unexpected), true),
-        }
-    }
-
-    fn heard_reply(
-        &mut self,
-        now: Time,
-        id: LinkId,
-        attempt: Attempt<C::Tag>,
-        meta: &Meta,
-        frame: &[u8],
-        shared: Option<&Bytes>,
-    ) {
-        if self.reply_express(now, id, &attempt, meta, frame, shared) {
-            return;
-        }
-        if let Role::Part { session, exchange, part } = attempt.role {
-            self.attempt_over(id, session, attempt.orphaned.is_some());
-            if attempt.orphaned.is_some() || self.exchanges.get(exchange).is_none() {
-                self.stats.late_replies += 1;
-            } else {
-                self.reply(now, id, exchange, part, meta, frame, shared);
-            }
-            if let Bind::Release(lane) = meta.bind {
-                self.release(now, session, lane);
-            }
-            self.wake(session);
-        }
-        if let Role::Copy { copy } = attempt.role {
-            if attempt.orphaned.is_some()
-                && let Some(l) = self.links.get_mut(id.0)
-            {
-                l.orphans = l.orphans.saturating_sub(1);
-                self.stats.late_replies += 1;
-            }
-            self.copy_replied(id, copy, meta, frame);
-        }
-        if let Some(l) = self.links.get(id.0)
-            && l.prepared
-            && l.calls.is_empty()
-        {
-            self.send_jobs(now, id);
-            self.link_dirty(id);
-        }
-        self.free_link(now, id);
-        let Some(l) = self.links.get(id.0) else {
-            return;
-        };
-        let at = (l.pool, l.endpoint);
-        if l.draining && l.calls.is_empty() && l.jobs.is_empty() {
-            self.end_link(now, id, (Outcome::Draining, Reason::None), true);
-        }
-        if self.has_waiting(at) {
-            self.kicks.push_back(at);
-        }
-    }
-
     /// An attempt has ended: the endpoint's and the session's counts of it.
-    fn attempt_over(&mut self, id: LinkId, session: SessionId, orphaned: bool) {
+    pub(crate) fn attempt_over(&mut self, id: LinkId, session: SessionId, orphaned: bool) {
         let Some(l) = self.links.get_mut(id.0) else {
             return;
         };
@@ -360,7 +158,7 @@ impl<C: Codec> Engine<C> {
     }
 
     /// A reply released the links that a session held on a lane.
-    fn release(&mut self, now: Time, id: SessionId, lane: Lane) {
+    pub(crate) fn release(&mut self, now: Time, id: SessionId, lane: Lane) {
         let Some(s) = self.sessions.get_mut(id.0) else {
             return;
         };
@@ -380,7 +178,14 @@ impl<C: Codec> Engine<C> {
     }
 
     /// Sent without being asked: for the session that has the link to itself.
-    fn push(&mut self, now: Time, id: LinkId, meta: &Meta, frame: &[u8], shared: Option<&Bytes>) {
+    pub(crate) fn push(
+        &mut self,
+        now: Time,
+        id: LinkId,
+        meta: &Meta,
+        frame: &[u8],
+        shared: Option<&Bytes>,
+    ) {
         let owner = match self.links.get(id.0).map(|l| l.usage) {
             Some(Usage::Own(session, _)) => Some(session),
             _ => None,
@@ -394,7 +199,7 @@ impl<C: Codec> Engine<C> {
     }
 
     /// A frame of an open stream, from the endpoint.
-    fn stream_data(
+    pub(crate) fn stream_data(
         &mut self,
         now: Time,
         id: LinkId,

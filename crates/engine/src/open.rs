@@ -36,6 +36,11 @@ impl Open {
         self.keys.front().copied()
     }
 
+    #[inline]
+    pub(crate) fn back(&self) -> Option<Key> {
+        self.keys.back().copied()
+    }
+
     /// The first one leaves.
     #[inline]
     pub(crate) fn pop_front(&mut self) {

@@ -4,13 +4,16 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use heptad_core::{Bind, Codec, FanOut, Flavour, Kind, Meta, Outcome, Reason, Rewrite, Splice};
+use heptad_core::{
+    Accepted, Bind, Codec, FanOut, Flavour, Kind, Meta, Outcome, Reason, Rewrite, Splice, Time,
+};
 
 use crate::{
     Event, LinkId, SessionId,
     arena::{Arena, Key},
     calls::{Attempt, Role},
     exchange::{Exchange, Job, JobOf, Phase, short},
+    express::Turn,
     leftovers::{LARGE, Leftovers},
     link::{Link, LinkState, Usage},
     plan::End,
@@ -40,6 +43,41 @@ pub(crate) enum Sent {
 }
 
 impl<C: Codec> Pen<'_, C> {
+    /// Takes a request that has passed its filters to its link, if it is plainly for one.
+    #[inline(always)]
+    #[allow(clippy::too_many_arguments, reason = "one request and all that it meets")]
+    pub(crate) fn hand_over(
+        &mut self,
+        now: Time,
+        key: Key,
+        x: &mut Exchange<C::Tag>,
+        s: &mut Session<C>,
+        (pool, p): (usize, &mut Pool),
+        scratch: &mut Vec<u8>,
+        frame: &[u8],
+        shared: Option<&Bytes>,
+    ) -> Turn {
+        let accepted = self.codec.accepted(&mut s.conn, &x.meta, x.tag, frame);
+        if matches!(accepted, Accepted::Local | Accepted::LocalClose) {
+            return Turn::Local(accepted);
+        }
+        let endpoint = if x.of == 1 {
+            0
+        } else {
+            scratch.clear();
+            let by = self.codec.key(&s.conn, &x.meta, frame, scratch).ok().flatten();
+            match p.pick(now, by) {
+                Some(endpoint) => endpoint,
+                None => return Turn::Nowhere,
+            }
+        };
+        match self.send(key, x, s, p, (pool, endpoint), frame, shared) {
+            Sent::Yes => Turn::Sent,
+            Sent::Left => Turn::Left(pool, endpoint),
+            Sent::Refused(link, end) => Turn::Refused(link, end),
+        }
+    }
+
     /// Writes a request to the shared link of its session, or to a free one that it has for itself.
     #[inline(always)]
     #[allow(clippy::too_many_arguments, reason = "one request and all that it meets")]

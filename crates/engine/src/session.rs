@@ -130,6 +130,12 @@ impl<C: Codec> Session<C> {
         self.input.is_empty() && self.counted == 0 && !ends && self.stall == Stall::None
     }
 
+    /// Whether a reply leaves something to look at: what is behind it may have waited for it.
+    #[inline]
+    pub(crate) fn looks(&self) -> bool {
+        !self.plain() || (self.attempts == 0 && !self.open.is_empty())
+    }
+
     /// The link held on a lane; for [`Lane::PerEndpoint`] at this endpoint.
     pub(crate) fn held(&self, lane: Lane, at: Option<(usize, usize)>) -> Option<Held> {
         if self.held.is_empty() {

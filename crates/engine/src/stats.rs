@@ -75,6 +75,17 @@ pub struct Series {
     pub in_flight: u64,
 }
 
+impl Series {
+    /// So many requests that were sent have ended well after so long.
+    #[inline]
+    pub(crate) fn succeeded(&mut self, nanos: u64, times: u64) {
+        self.in_flight = self.in_flight.saturating_sub(times);
+        // The first is the plain success.
+        self.counts.iter_mut().take(1).for_each(|c| c.count += times);
+        self.duration.record_nanos(nanos, times);
+    }
+}
+
 /// How often requests ended in one way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -160,10 +171,8 @@ impl Stats {
     #[inline(always)]
     fn is(&self, at: u32, service: &[u8], method: &[u8]) -> bool {
         match self.methods.get(at as usize) {
-            Some(m) if at != 0 => {
-                same(m.method.as_bytes(), method) && same(m.service.as_bytes(), service)
-            }
-            _ => false,
+            Some(m) => at != 0 && m.is(service, method),
+            None => false,
         }
     }
 
@@ -252,10 +261,7 @@ impl Stats {
     #[inline]
     pub(crate) fn succeeded(&mut self, series: u32, method: u32, nanos: u64) {
         if let Some(s) = self.series.get_mut(series as usize) {
-            s.in_flight = s.in_flight.saturating_sub(1);
-            // The first is the plain success.
-            s.counts.iter_mut().take(1).for_each(|c| c.count += 1);
-            s.duration.record_nanos(nanos);
+            s.succeeded(nanos, 1);
             self.answered += 1;
         }
         if let Some(m) = self.methods.get_mut(method as usize) {
@@ -386,6 +392,12 @@ impl MethodSeries {
     fn new(service: &str, method: &str) -> Self {
         Self { service: service.into(), method: method.into(), outcomes: [0; Outcome::ALL.len()] }
     }
+
+    /// Whether it is that of a service and method, byte for byte.
+    #[inline(always)]
+    pub(crate) fn is(&self, service: &[u8], method: &[u8]) -> bool {
+        same(self.method.as_bytes(), method) && same(self.service.as_bytes(), service)
+    }
 }
 
 /// Copies of requests by route and cluster, and the latest replies that were not alike.
@@ -504,16 +516,16 @@ impl Default for Histogram {
 impl Histogram {
     /// Records one duration.
     pub fn record(&mut self, took: Duration) {
-        self.record_nanos(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
+        self.record_nanos(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX), 1);
     }
 
     #[inline]
-    fn record_nanos(&mut self, nanos: u64) {
-        self.count += 1;
-        self.sum_nanos = self.sum_nanos.saturating_add(nanos);
+    fn record_nanos(&mut self, nanos: u64, times: u64) {
+        self.count += times;
+        self.sum_nanos = self.sum_nanos.saturating_add(nanos.saturating_mul(times));
         let at = Self::bucket(nanos / 1000);
         if let Some(cell) = self.counts.get_mut(at) {
-            *cell += 1;
+            *cell += times;
         }
     }
 

@@ -1,0 +1,142 @@
+//! Requests that follow one of their kind in the same read: what led that one to its cluster leads
+//! them there too, and is looked up once for all of them. Whoever is not plainly of that kind is left
+//! to the usual ways, which come to the same result.
+
+use bytes::Bytes;
+use heptad_core::{Codec, Fault, Step, Time};
+
+use crate::{
+    Engine, SessionId, Stats,
+    exchange::{Exchange, Phase, short},
+    express::{Turn, certain, is_usual},
+    pen::Pen,
+    session::Stall,
+    view::Names,
+};
+
+/// How far requests were taken.
+pub(crate) enum Followed<T> {
+    /// To one that is not of their kind, or for which there is no room: it can be decoded again.
+    On,
+    /// To one that the filter with this number wants to look at; those before it have passed it.
+    Asks(usize),
+    /// To what is no whole frame.
+    Odd(Result<Step<T>, Fault>),
+}
+
+impl<C: Codec> Engine<C> {
+    /// Takes requests from `at` on, as long as they are of the kind of the session's last one.
+    pub(crate) fn follow(
+        &mut self,
+        now: Time,
+        id: SessionId,
+        buf: &[u8],
+        shared: Option<&Bytes>,
+        at: &mut usize,
+    ) -> Followed<C::Tag> {
+        if self.is_tapped() {
+            return Followed::On;
+        }
+        let (ordered, by_id) = (self.traits.ordered, !self.in_order());
+        let max = self.ctx.max_frame as usize;
+        let Self { codec, ctx, plan, sessions, exchanges, pools, links, chains, .. } = self;
+        let Self {
+            ways, known, stats, timers, events, words, scratch, leftovers, buffered, ..
+        } = self;
+        let Some(s) = sessions.get_mut(id.0) else {
+            return Followed::On;
+        };
+        let Some(lead) = s.open.back().and_then(|key| exchanges.get(key)) else {
+            return Followed::On;
+        };
+        let (method, series, chain_number) = (lead.method, lead.series, lead.chain);
+        let habit = known.of(method, &s.here);
+        let Some(Some(way)) = habit.route.and_then(|number| ways.get(number)) else {
+            return Followed::On;
+        };
+        let (Some(p), Some(chain)) =
+            (pools.get_mut(way.pool), chains.get_mut(chain_number as usize))
+        else {
+            return Followed::On;
+        };
+        let filters = chain.workers.len();
+        let passes = habit.met && filters < 64 && habit.passes == (1 << filters) - 1;
+        let edits = way.request_headers.is_some() || way.reply_headers.is_some();
+        let went = lead.phase == Phase::Sent && lead.sent && is_usual(&lead.meta);
+        let calm = !s.closing
+            && s.stall == Stall::None
+            && s.held.is_empty()
+            && p.share
+            && !p.endpoints.is_empty();
+        if method == 0 || !passes || edits || !went || !calm || way.series != series {
+            return Followed::On;
+        }
+        let of = short(p.endpoints.len());
+        let Stats { series: all, methods, .. } = stats;
+        let (Some(counts), Some(kind)) =
+            (all.get_mut(series as usize), methods.get(method as usize))
+        else {
+            return Followed::On;
+        };
+
+        let (key, turn, frame, piece) = loop {
+            let rest = buf.get(*at..).unwrap_or_default();
+            if rest.is_empty() || !s.has_room(&plan.limits) {
+                return Followed::On;
+            }
+            let step = codec.decode_request(&mut s.conn, ctx, rest);
+            let Ok(Step::Frame(meta, tag)) = &step else {
+                return Followed::Odd(step);
+            };
+            let len = meta.len as usize;
+            let frame = match rest.get(..len) {
+                Some(frame) if (1..=max).contains(&len) => frame,
+                _ => return Followed::Odd(step),
+            };
+            let names = Names::read(codec, &s.conn, meta, frame, words);
+            let same = is_usual(meta)
+                && certain(names.service, names.method)
+                    .is_some_and(|(service, method)| kind.is(service, method));
+            if !same {
+                return Followed::On;
+            }
+            if let Some(asks) = chain.workers.iter_mut().position(|worker| !worker.repeated()) {
+                return Followed::Asks(asks);
+            }
+            let (key, x) = match exchanges.reuse() {
+                Some((key, x)) => {
+                    x.renew(id, meta, *tag, chain_number, now);
+                    (key, x)
+                }
+                None => {
+                    let x = Exchange::new(id, *meta, *tag, chain_number, now);
+                    let key = exchanges.insert(x);
+                    match exchanges.get_mut(key) {
+                        Some(x) => (key, x),
+                        None => return Followed::On,
+                    }
+                }
+            };
+            x.slot = s.open.push(key);
+            x.series = series;
+            x.method = method;
+            x.pool = Some(short(way.pool));
+            x.of = of;
+            if let Some(timeout) = way.timeout {
+                x.deadline = timers.after(now, timeout, key);
+            }
+            x.keep_words(codec.keep(&s.conn, meta, frame, scratch));
+            chain.live += 1;
+            counts.in_flight += 1;
+            let piece = shared.map(|b| b.slice(*at..(*at + len).min(b.len())));
+            *at += len;
+            let mut pen = Pen { codec, links, leftovers, events, buffered, ordered, by_id };
+            let turn = pen.hand_over(now, key, x, s, (way.pool, p), scratch, frame, piece.as_ref());
+            if !matches!(turn, Turn::Sent) {
+                break (key, turn, frame, piece);
+            }
+        };
+        self.conclude(now, id, key, turn, frame, piece.as_ref());
+        Followed::On
+    }
+}
