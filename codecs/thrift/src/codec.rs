@@ -91,7 +91,7 @@ impl Codec for Thrift {
     }
 
     /// What is in front of the first colon of the message's name, if there is one.
-    #[inline]
+    #[inline(always)]
     fn service<'a>(
         &'a self,
         conn: &'a Conn,
@@ -106,7 +106,7 @@ impl Codec for Thrift {
     }
 
     /// The name of the message, from behind the first colon.
-    #[inline]
+    #[inline(always)]
     fn method<'a>(
         &'a self,
         conn: &'a Conn,
@@ -167,7 +167,7 @@ impl Codec for Thrift {
     }
 
     /// The method, as servers of several services answer with it too.
-    #[inline]
+    #[inline(always)]
     fn keep<'a>(
         &'a self,
         conn: &'a Conn,

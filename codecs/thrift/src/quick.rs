@@ -28,7 +28,7 @@ struct Message {
 }
 
 impl Message {
-    #[inline]
+    #[inline(always)]
     fn read(cx: &Ctx, buf: &[u8]) -> Option<Self> {
         let fixed: &[u8; FIXED] = buf.first_chunk()?;
         let [l0, l1, l2, l3, 0x80, 1, _, kind, n0, n1, n2, n3] = *fixed else {
@@ -64,7 +64,7 @@ pub(crate) fn frame(cx: &Ctx, buf: &[u8]) -> Option<Frame> {
 }
 
 /// A request on a connection that is known to speak this.
-#[inline]
+#[inline(always)]
 pub(crate) fn request(
     options: &ThriftOptions,
     conn: &mut Conn,
@@ -98,7 +98,7 @@ pub(crate) fn request(
 }
 
 /// A reply that is a success, on a connection that is known to speak this.
-#[inline]
+#[inline(always)]
 pub(crate) fn reply(conn: &mut Conn, cx: &Ctx, buf: &[u8]) -> Option<Step<()>> {
     if conn.dialect != PLAIN {
         return None;

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use heptad_core::{Asked, Pairing, Time};
 
-use crate::{arena::Key, machine::SessionId};
+use crate::{arena::Key, machine::SessionId, ring::Ring};
 
 /// A request on a link. Ends only by its reply or the link's death.
 #[derive(Clone, Copy, Debug)]
@@ -42,7 +42,7 @@ pub(crate) enum Calls<T> {
 pub(crate) struct Ids<T> {
     slots: Vec<(u32, Option<Attempt<T>>)>,
     /// First freed, first reused: the longest possible time between two uses.
-    free: VecDeque<u32>,
+    free: Ring<u32>,
     low_bits: u32,
     /// The low bits, and as many of a generation as there is room for.
     low: u64,
@@ -71,7 +71,7 @@ impl<T: Copy> Calls<T> {
                 let spare = (bits - low_bits.min(bits)).min(32);
                 Self::ById(Ids {
                     slots: Vec::new(),
-                    free: VecDeque::new(),
+                    free: Ring::default(),
                     low_bits,
                     low: shl(1, low_bits).wrapping_sub(1),
                     generations: (1 << spare) - 1,
@@ -104,7 +104,7 @@ impl<T: Copy> Calls<T> {
 
     /// Adds an attempt and gives its id on the wire (0 in order). In order, preludes and the frame
     /// they precede may pass the maximum; with ids, `None` if none is free.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn push(&mut self, attempt: Attempt<T>) -> Option<u64> {
         match self {
             Self::InOrder(ring, _) => {
@@ -154,7 +154,7 @@ impl<T: Copy> Calls<T> {
     }
 
     /// Ends the attempt that a reply with this id is for.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn take(&mut self, id: u64) -> Option<Attempt<T>> {
         match self {
             Self::InOrder(ring, _) => ring.pop_front(),

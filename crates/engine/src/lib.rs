@@ -32,6 +32,7 @@ mod plan;
 mod pool;
 mod redirect;
 mod replies;
+mod ring;
 mod session;
 mod settle;
 mod sniff;

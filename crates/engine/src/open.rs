@@ -1,14 +1,12 @@
 //! A session's exchanges: in the order of requests for ordered protocols, in nearly that order for
 //! others, where one that ends early gives its place to the last one.
 
-use std::collections::VecDeque;
-
-use crate::arena::Key;
+use crate::{arena::Key, ring::Ring};
 
 /// Exchanges of a session that have not left it.
 #[derive(Debug, Default)]
 pub(crate) struct Open {
-    keys: VecDeque<Key>,
+    keys: Ring<Key>,
     /// How many have left at the front. Slots are counted from the first one ever, so that those
     /// behind need not hear of it.
     left: u32,
@@ -33,12 +31,12 @@ impl Open {
 
     #[inline]
     pub(crate) fn front(&self) -> Option<Key> {
-        self.keys.front().copied()
+        self.keys.front()
     }
 
     #[inline]
     pub(crate) fn back(&self) -> Option<Key> {
-        self.keys.back().copied()
+        self.keys.back()
     }
 
     /// The first one leaves.
@@ -63,15 +61,15 @@ impl Open {
 
     #[inline(never)]
     fn leave_from_within(&mut self, at: usize, key: Key) -> Option<Key> {
-        if self.keys.get(at) != Some(&key) {
+        if self.keys.get(at) != Some(key) {
             return None;
         }
         self.keys.swap_remove_back(at);
-        self.keys.get(at).copied()
+        self.keys.get(at)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = Key> {
-        self.keys.iter().copied()
+        self.keys.iter()
     }
 
     /// The slot of the one at a place.

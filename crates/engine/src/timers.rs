@@ -3,7 +3,7 @@
 
 use std::{
     cmp::Reverse,
-    collections::{BinaryHeap, VecDeque},
+    collections::BinaryHeap,
     time::Duration,
 };
 
@@ -12,6 +12,7 @@ use heptad_core::Time;
 use crate::{
     arena::Key,
     machine::{LinkId, SessionId},
+    ring::Ring,
 };
 
 /// What a deadline is for. Whoever handles it looks at the thing itself and decides.
@@ -38,7 +39,7 @@ pub(crate) struct Timers {
 struct Queue {
     nanos: u64,
     last: Time,
-    dues: VecDeque<(Time, Key)>,
+    dues: Ring<(Time, Key)>,
 }
 
 /// One of few durations that are used again and again, and its queue.
@@ -61,7 +62,7 @@ impl Timers {
         let known = self.queues.iter().position(|queue| queue.nanos == nanos);
         let queue = known.unwrap_or(self.queues.len());
         if known.is_none() && queue < MAX_QUEUES {
-            let dues = VecDeque::with_capacity(ROOM);
+            let dues = Ring::with_room(ROOM);
             self.queues.push(Queue { nanos, last: Time::ZERO, dues });
         }
         Lasting { nanos, queue }
@@ -91,7 +92,7 @@ impl Timers {
     pub(crate) fn next(&mut self, alive: impl Fn(Time, &Due) -> bool) -> Option<Time> {
         let mut next: Option<Time> = None;
         for queue in &mut self.queues {
-            while let Some(&(at, key)) = queue.dues.front() {
+            while let Some((at, key)) = queue.dues.front() {
                 if alive(at, &Due::Exchange(key)) {
                     next = Some(next.map_or(at, |n| n.min(at)));
                     break;
@@ -112,7 +113,7 @@ impl Timers {
     /// Removes one deadline that has passed.
     pub(crate) fn pop(&mut self, now: Time) -> Option<(Time, Due)> {
         for queue in &mut self.queues {
-            if queue.dues.front().is_some_and(|(at, _)| *at <= now) {
+            if queue.dues.front().is_some_and(|(at, _)| at <= now) {
                 return queue.dues.pop_front().map(|(at, key)| (at, Due::Exchange(key)));
             }
         }
