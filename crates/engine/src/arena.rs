@@ -114,7 +114,7 @@ impl<T> Arena<T> {
 
     /// As [`Arena::remove`], where nobody wants the value: it stays at its place, at rest after
     /// `rest`, until [`Arena::reuse`] or [`Arena::insert`] takes the place.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn retire(&mut self, key: Key, rest: impl FnOnce(&mut T)) {
         if let Some(slot) = self.slots.get_mut(key.index())
             && slot.generation == key.generation()
@@ -130,7 +130,7 @@ impl<T> Arena<T> {
 
     /// The value that was retired last, live again under a new key; what it owns needs no new
     /// memory, and it is not moved.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn reuse(&mut self) -> Option<(Key, &mut T)> {
         let index = *self.free.last()?;
         let slot = self.slots.get_mut(index as usize)?;

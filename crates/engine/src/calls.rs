@@ -1,8 +1,6 @@
 //! The attempts of one link: by order or by id, with ids that are never reused while a late reply
 //! may still come.
 
-use std::collections::VecDeque;
-
 use heptad_core::{Asked, Pairing, Time};
 
 use crate::{arena::Key, machine::SessionId, ring::Ring};
@@ -32,7 +30,7 @@ pub(crate) enum Role {
 /// The outstanding attempts of a link.
 #[derive(Debug)]
 pub(crate) enum Calls<T> {
-    InOrder(VecDeque<Attempt<T>>, usize),
+    InOrder(Ring<Attempt<T>>, usize),
     ById(Ids<T>),
 }
 
@@ -80,7 +78,7 @@ impl<T: Copy> Calls<T> {
                     used: 0,
                 })
             }
-            _ => Self::InOrder(VecDeque::new(), max as usize),
+            _ => Self::InOrder(Ring::default(), max as usize),
         }
     }
 
@@ -105,10 +103,10 @@ impl<T: Copy> Calls<T> {
     /// Adds an attempt and gives its id on the wire (0 in order). In order, preludes and the frame
     /// they precede may pass the maximum; with ids, `None` if none is free.
     #[inline(always)]
-    pub(crate) fn push(&mut self, attempt: Attempt<T>) -> Option<u64> {
+    pub(crate) fn push(&mut self, tag: T, role: Role) -> Option<u64> {
         match self {
             Self::InOrder(ring, _) => {
-                ring.push_back(attempt);
+                ring.push_back(Attempt { tag, role, orphaned: None });
                 Some(0)
             }
             Self::ById(ids) => {
@@ -120,7 +118,7 @@ impl<T: Copy> Calls<T> {
                     ids.free.pop_front()?
                 };
                 let (generation, place) = ids.slots.get_mut(slot as usize)?;
-                *place = Some(attempt);
+                *place = Some(Attempt { tag, role, orphaned: None });
                 ids.used += 1;
                 let generation = u64::from(*generation) & ids.generations;
                 Some(u64::from(slot + 1) | shl(generation, ids.low_bits))
@@ -134,7 +132,7 @@ impl<T: Copy> Calls<T> {
         T: Default,
     {
         for _ in 0..replies {
-            self.push(Attempt { tag: T::default(), role: Role::Prelude, orphaned: None });
+            self.push(T::default(), Role::Prelude);
         }
     }
 
@@ -148,7 +146,7 @@ impl<T: Copy> Calls<T> {
     /// The attempt that a reply with this id is for.
     pub(crate) fn get(&self, id: u64) -> Option<&Attempt<T>> {
         match self {
-            Self::InOrder(ring, _) => ring.front(),
+            Self::InOrder(ring, _) => ring.first(),
             Self::ById(ids) => ids.slots.get(self.slot(id)?)?.1.as_ref(),
         }
     }
@@ -192,30 +190,30 @@ impl<T: Copy> Calls<T> {
         id: u64,
         ours: impl Fn(&Role) -> bool,
     ) -> Option<&mut Attempt<T>> {
-        let ours = |a: &&mut Attempt<T>| ours(&a.role);
         let slot = self.slot(id);
         match self {
             // A client that gave up is usually among the youngest.
-            Self::InOrder(ring, _) => ring.iter_mut().rev().find(ours),
-            Self::ById(ids) => ids.slots.get_mut(slot?)?.1.as_mut().filter(ours),
+            Self::InOrder(ring, _) => ring.find_last(|a| ours(&a.role)),
+            Self::ById(ids) => ids.slots.get_mut(slot?)?.1.as_mut().filter(|a| ours(&a.role)),
         }
     }
 
     /// The oldest attempt of a link in order.
     pub(crate) fn oldest(&self) -> Option<&Attempt<T>> {
         match self {
-            Self::InOrder(ring, _) => ring.front(),
+            Self::InOrder(ring, _) => ring.first(),
             Self::ById(_) => None,
         }
     }
 
     /// All outstanding attempts, in order where there is one.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Attempt<T>> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Attempt<T>> {
         let (ring, slots) = match self {
             Self::InOrder(ring, _) => (Some(ring), None),
             Self::ById(ids) => (None, Some(&ids.slots)),
         };
-        ring.into_iter().flatten().chain(slots.into_iter().flatten().filter_map(|s| s.1.as_ref()))
+        let ring = ring.into_iter().flat_map(Ring::iter);
+        ring.chain(slots.into_iter().flatten().filter_map(|s| s.1))
     }
 }
 
@@ -257,18 +255,14 @@ impl<T: Copy + Default> Asked<T> for Outstanding<'_, T> {
 mod tests {
     use super::*;
 
-    fn attempt(tag: u32) -> Attempt<u32> {
-        Attempt { tag, role: Role::Prelude, orphaned: None }
-    }
-
     #[test]
     fn an_id_comes_back_only_after_all_others_and_with_another_generation() {
         let mut calls = Calls::new(Pairing::ById { bits: 16 }, 4);
-        let first = calls.push(attempt(1)).unwrap();
+        let first = calls.push(1, Role::Prelude).unwrap();
         assert!(calls.take(first).is_some());
         let mut seen = vec![first];
         for tag in 2..=100 {
-            let id = calls.push(attempt(tag)).unwrap();
+            let id = calls.push(tag, Role::Prelude).unwrap();
             assert!(id < 1 << 16);
             assert!(!seen[seen.len().saturating_sub(4)..].contains(&id));
             assert_eq!(calls.take(id).unwrap().tag, tag);
@@ -287,7 +281,7 @@ mod tests {
         {
             let mut calls = Calls::new(Pairing::ById { bits }, max);
             for tag in 0..10_000 {
-                let id = calls.push(attempt(tag)).unwrap();
+                let id = calls.push(tag, Role::Prelude).unwrap();
                 assert_eq!(calls.take(id).unwrap().tag, tag);
             }
             let Calls::ById(ids) = &calls else { panic!("by id") };
@@ -298,10 +292,10 @@ mod tests {
     #[test]
     fn an_id_does_not_come_back_for_a_million_others_if_there_is_room() {
         let mut calls = Calls::new(Pairing::ById { bits: 32 }, 4096);
-        let first = calls.push(attempt(0)).unwrap();
+        let first = calls.push(0, Role::Prelude).unwrap();
         calls.take(first);
         for _ in 0..1 << 20 {
-            let id = calls.push(attempt(1)).unwrap();
+            let id = calls.push(1, Role::Prelude).unwrap();
             assert_ne!(id, first);
             calls.take(id);
         }
@@ -311,7 +305,7 @@ mod tests {
     fn sixteen_bits_never_give_more_ids_than_there_are() {
         let mut calls = Calls::new(Pairing::ById { bits: 16 }, 1_000_000);
         let mut n = 0;
-        while let Some(id) = calls.push(attempt(n)) {
+        while let Some(id) = calls.push(n, Role::Prelude) {
             assert!((1..1 << 16).contains(&id));
             n += 1;
         }
@@ -322,7 +316,7 @@ mod tests {
     fn sixty_four_bits_round_trip() {
         let mut calls = Calls::new(Pairing::ById { bits: 64 }, 2);
         for tag in 0..10 {
-            let id = calls.push(attempt(tag)).unwrap();
+            let id = calls.push(tag, Role::Prelude).unwrap();
             assert_eq!(calls.get(id).unwrap().tag, tag);
             assert!(calls.get(0).is_none() && calls.get(u64::MAX).is_none());
             calls.take(id);

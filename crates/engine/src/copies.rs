@@ -17,7 +17,7 @@ use heptad_core::{
 use crate::{
     Compare, Engine, LinkId, SessionId,
     arena::Key,
-    calls::{Attempt, Role},
+    calls::Role,
     exchange::{Job, JobOf, Phase},
     link::{LinkState, Usage},
     stats::{Difference, Seen},
@@ -177,8 +177,7 @@ impl<C: Codec> Engine<C> {
             }
         }
         let oneway = copy.meta.kind == Kind::Oneway;
-        let attempt = Attempt { tag: copy.tag, role: Role::Copy { copy: key }, orphaned: None };
-        let wire = if oneway { Some(0) } else { l.calls.push(attempt) };
+        let wire = if oneway { Some(0) } else { l.calls.push(copy.tag, Role::Copy { copy: key }) };
         let mark = l.out.mark();
         let no_id = Fault::new(Outcome::Overloaded, Reason::Ids, "no free id");
         let written = wire.ok_or(no_id).and_then(|wire| {

@@ -30,6 +30,7 @@ impl<C: Codec> Engine<C> {
     /// Takes a request from its names to its link; false, with nothing changed, if it is not plainly
     /// that. What turns up on the way (a refusal, no link) is dealt with as anywhere. `asks` is the
     /// filter that wants to look at it, if that is known already.
+    #[allow(clippy::too_many_arguments, reason = "one request, as it came")]
     pub(crate) fn request_express(
         &mut self,
         now: Time,
@@ -294,9 +295,7 @@ impl<C: Codec> Engine<C> {
         let (Some(x), Some(s)) = (exchanges.get_mut(key), sessions.get_mut(id.0)) else {
             return None;
         };
-        let Some(l) = links.get_mut(link.0) else {
-            return None;
-        };
+        let l = links.get_mut(link.0)?;
         let Meta { kind, bind, fan_out, quiet, .. } = x.meta;
         let asked = kind == Kind::Request && bind == Bind::Shared && !quiet && x.sent;
         let one = x.of <= 1 || fan_out != FanOut::Index;

@@ -3,13 +3,14 @@
 //! to the usual ways, which come to the same result.
 
 use bytes::Bytes;
-use heptad_core::{Codec, Fault, Step, Time};
+use heptad_core::{Accepted, Codec, Fault, Step, Time};
 
 use crate::{
-    Engine, SessionId, Stats,
+    Engine, Event, SessionId, Stats,
     exchange::{Exchange, Phase, short},
     express::{Turn, certain, is_usual},
-    pen::Pen,
+    leftovers::LARGE,
+    pen,
     session::Stall,
     view::Names,
 };
@@ -26,6 +27,7 @@ pub(crate) enum Followed<T> {
 
 impl<C: Codec> Engine<C> {
     /// Takes requests from `at` on, as long as they are of the kind of the session's last one.
+    #[inline(never)]
     pub(crate) fn follow(
         &mut self,
         now: Time,
@@ -40,9 +42,7 @@ impl<C: Codec> Engine<C> {
         let (ordered, by_id) = (self.traits.ordered, !self.in_order());
         let max = self.ctx.max_frame as usize;
         let Self { codec, ctx, plan, sessions, exchanges, pools, links, chains, .. } = self;
-        let Self {
-            ways, known, stats, timers, events, words, scratch, leftovers, buffered, ..
-        } = self;
+        let Self { ways, known, stats, timers, events, words, scratch, leftovers, .. } = self;
         let Some(s) = sessions.get_mut(id.0) else {
             return Followed::On;
         };
@@ -79,9 +79,19 @@ impl<C: Codec> Engine<C> {
             return Followed::On;
         };
 
+        // Whether the client reads its replies does not change while it is decoded.
+        let mut room = plan.limits.in_flight.saturating_sub(s.open.len());
+        if s.unread() > plan.limits.soft_mark {
+            room = 0;
+        }
+        let policy = &p.cluster.links;
+        let slot = policy.slot_of(id.0.index());
+        let most = policy.max_buffered;
+        // The link that the last one has taken, and for what.
+        let mut last = None;
         let (key, turn, frame, piece) = loop {
             let rest = buf.get(*at..).unwrap_or_default();
-            if rest.is_empty() || !s.has_room(&plan.limits) {
+            if rest.is_empty() || room == 0 {
                 return Followed::On;
             }
             let step = codec.decode_request(&mut s.conn, ctx, rest);
@@ -94,11 +104,9 @@ impl<C: Codec> Engine<C> {
                 _ => return Followed::Odd(step),
             };
             let names = Names::read(codec, &s.conn, meta, frame, words);
-            let same = is_usual(meta)
-                && certain(names.service, names.method)
-                    .is_some_and(|(service, method)| kind.is(service, method));
-            if !same {
-                return Followed::On;
+            match certain(names.service, names.method) {
+                Some((service, method)) if is_usual(meta) && kind.is(service, method) => {}
+                _ => return Followed::On,
             }
             if let Some(asks) = chain.workers.iter_mut().position(|worker| !worker.repeated()) {
                 return Followed::Asks(asks);
@@ -117,23 +125,66 @@ impl<C: Codec> Engine<C> {
                     }
                 }
             };
-            x.slot = s.open.push(key);
             x.series = series;
             x.method = method;
             x.pool = Some(short(way.pool));
             x.of = of;
+            x.slot = s.open.push(key);
             if let Some(timeout) = way.timeout {
                 x.deadline = timers.after(now, timeout, key);
             }
             x.keep_words(codec.keep(&s.conn, meta, frame, scratch));
             chain.live += 1;
             counts.in_flight += 1;
+            room -= 1;
             let piece = shared.map(|b| b.slice(*at..(*at + len).min(b.len())));
             *at += len;
-            let mut pen = Pen { codec, links, leftovers, events, buffered, ordered, by_id };
-            let turn = pen.hand_over(now, key, x, s, (way.pool, p), scratch, frame, piece.as_ref());
-            if !matches!(turn, Turn::Sent) {
-                break (key, turn, frame, piece);
+
+            let accepted = codec.accepted(&mut s.conn, &x.meta, x.tag, frame);
+            if matches!(accepted, Accepted::Local | Accepted::LocalClose) {
+                break (key, Turn::Local(accepted), frame, piece);
+            }
+            let Some(endpoint) = p.choose(codec, now, x, &s.conn, frame, scratch) else {
+                break (key, Turn::Nowhere, frame, piece);
+            };
+            let left = Turn::Left(way.pool, endpoint);
+            let Some(e) = p.endpoints.get_mut(endpoint) else {
+                break (key, left, frame, piece);
+            };
+            let flavour = codec.flavour(&s.conn, &x.meta);
+            let link = match last {
+                Some((same, link)) if same == (endpoint, flavour) => Some(link),
+                _ => e.slot(flavour, slot),
+            };
+            let Some((link, l)) = link.and_then(|link| Some((link, links.get_mut(link.0)?))) else {
+                break (key, left, frame, piece);
+            };
+            if last != Some(((endpoint, flavour), link)) {
+                // Invariant 7.
+                if ordered && s.elsewhere(way.pool, endpoint, link) {
+                    break (key, left, frame, piece);
+                }
+                leftovers.furnish(&mut l.out, LARGE);
+                last = Some(((endpoint, flavour), link));
+            }
+            if !e.waiting.is_empty() || !l.has_room(most) {
+                break (key, left, frame, piece);
+            }
+            x.endpoint = short(endpoint);
+            if ordered {
+                s.sent_via(way.pool, endpoint, link);
+            } else {
+                s.attempts += 1;
+            }
+            let at_link = (link, &mut *l);
+            if let Err(end) =
+                pen::write(codec, by_id, key, x, &s.conn, at_link, frame, piece.as_ref())
+            {
+                break (key, Turn::Refused(link, end), frame, piece);
+            }
+            e.in_flight += 1;
+            if !l.dirty {
+                events.extend(l.note_dirty(link).map(Event::Write));
             }
         };
         self.conclude(now, id, key, turn, frame, piece.as_ref());

@@ -14,7 +14,7 @@ pub(crate) struct Open {
 
 impl Open {
     /// Adds one at the end, and says which slot it has.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn push(&mut self, key: Key) -> u32 {
         let slot = self.slot_of(self.keys.len());
         self.keys.push_back(key);

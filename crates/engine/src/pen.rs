@@ -11,7 +11,7 @@ use heptad_core::{
 use crate::{
     Event, LinkId, SessionId,
     arena::{Arena, Key},
-    calls::{Attempt, Role},
+    calls::Role,
     exchange::{Exchange, Job, JobOf, Phase, short},
     express::Turn,
     leftovers::{LARGE, Leftovers},
@@ -61,15 +61,8 @@ impl<C: Codec> Pen<'_, C> {
         if matches!(accepted, Accepted::Local | Accepted::LocalClose) {
             return Turn::Local(accepted);
         }
-        let endpoint = if x.of == 1 {
-            0
-        } else {
-            scratch.clear();
-            let by = self.codec.key(&s.conn, &x.meta, frame, scratch).ok().flatten();
-            match p.pick(now, by) {
-                Some(endpoint) => endpoint,
-                None => return Turn::Nowhere,
-            }
+        let Some(endpoint) = p.choose(self.codec, now, x, &s.conn, frame, scratch) else {
+            return Turn::Nowhere;
         };
         match self.send(key, x, s, p, (pool, endpoint), frame, shared) {
             Sent::Yes => Turn::Sent,
@@ -138,26 +131,45 @@ impl<C: Codec> Pen<'_, C> {
             events.extend(l.note_dirty(link).map(Event::Write));
             return Sent::Yes;
         }
-        let role = Role::Part { session: id, exchange: key, part: 0 };
-        let Some(wire) = l.calls.push(Attempt { tag: x.tag, role, orphaned: None }) else {
-            return Sent::Refused(link, (Outcome::Overloaded, Reason::Ids));
-        };
-        let mark = l.out.mark();
-        let mut splice = Splice::new(frame, shared, &mut l.out);
-        let edit = Rewrite::new(by_id.then_some(wire), x.rare.request_edits());
-        x.sent = true;
-        if let Err(fault) = codec.rewrite(&s.conn, &l.conn, &x.meta, x.tag, &edit, &mut splice) {
-            l.out.rollback(mark);
-            l.calls.undo(wire);
-            return Sent::Refused(link, (fault.outcome, fault.reason));
+        if let Err(end) = write(*codec, *by_id, key, x, &s.conn, (link, l), frame, shared) {
+            return Sent::Refused(link, end);
         }
-        x.place = Some((link, wire));
         e.in_flight += 1;
         if let Some(conn) = l.note_dirty(link) {
             events.push_back(Event::Write(conn));
         }
         Sent::Yes
     }
+}
+
+/// Writes a request to a link, which has room for it.
+#[inline(always)]
+#[allow(clippy::too_many_arguments, reason = "one request and all that it meets")]
+pub(crate) fn write<C: Codec>(
+    codec: &C,
+    by_id: bool,
+    key: Key,
+    x: &mut Exchange<C::Tag>,
+    from: &C::Conn,
+    (link, l): (LinkId, &mut Link<C>),
+    frame: &[u8],
+    shared: Option<&Bytes>,
+) -> Result<(), End> {
+    let role = Role::Part { session: x.session, exchange: key, part: 0 };
+    let Some(wire) = l.calls.push(x.tag, role) else {
+        return Err((Outcome::Overloaded, Reason::Ids));
+    };
+    let mark = l.out.mark();
+    let mut splice = Splice::new(frame, shared, &mut l.out);
+    let edit = Rewrite::new(by_id.then_some(wire), x.rare.request_edits());
+    x.sent = true;
+    if let Err(fault) = codec.rewrite(from, &l.conn, &x.meta, x.tag, &edit, &mut splice) {
+        l.out.rollback(mark);
+        l.calls.undo(wire);
+        return Err((fault.outcome, fault.reason));
+    }
+    x.place = Some((link, wire));
+    Ok(())
 }
 
 /// The link of an endpoint that was given back last, if it will do, for one exchange of a session.

@@ -3,9 +3,9 @@
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use heptad_cluster::{Balance, Balancer};
-use heptad_core::{Flavour, Time};
+use heptad_core::{Codec, Flavour, Time};
 
-use crate::{Cluster, arena::Key, machine::LinkId};
+use crate::{Cluster, arena::Key, exchange::Exchange, machine::LinkId};
 
 /// A cluster's links and queues.
 pub(crate) struct Pool {
@@ -62,6 +62,25 @@ impl Pool {
             endpoints,
             retired: false,
         }
+    }
+
+    /// The endpoint for a request that goes to one; `None` if there is none for it.
+    #[inline(always)]
+    pub(crate) fn choose<C: Codec>(
+        &mut self,
+        codec: &C,
+        now: Time,
+        x: &Exchange<C::Tag>,
+        conn: &C::Conn,
+        frame: &[u8],
+        scratch: &mut Vec<u8>,
+    ) -> Option<usize> {
+        if x.of == 1 {
+            return Some(0);
+        }
+        scratch.clear();
+        let key = codec.key(conn, &x.meta, frame, scratch).ok().flatten();
+        self.pick(now, key)
     }
 
     /// The endpoint for a key, or any usable one.

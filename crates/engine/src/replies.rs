@@ -313,6 +313,7 @@ impl<C: Codec> Engine<C> {
 
     /// Takes replies from `at` on, as long as they are as plain as the one that leads them, and for the
     /// same session.
+    #[inline(never)]
     fn follow_replies(
         &mut self,
         now: Time,

@@ -75,6 +75,19 @@ impl<T: Copy> Ring<T> {
         self.get(0)
     }
 
+    /// The first value where it is.
+    #[inline(always)]
+    pub(crate) fn first(&self) -> Option<&T> {
+        if self.len > 0 { self.places.get(self.place(0)) } else { None }
+    }
+
+    /// The last value that `ours` says is meant.
+    pub(crate) fn find_last(&mut self, ours: impl Fn(&T) -> bool) -> Option<&mut T> {
+        let at = (0..self.len).rev().find(|at| self.get(*at).is_some_and(|value| ours(&value)))?;
+        let place = self.place(at);
+        self.places.get_mut(place)
+    }
+
     #[inline(always)]
     pub(crate) fn back(&self) -> Option<T> {
         self.get(self.len.wrapping_sub(1))
@@ -86,6 +99,12 @@ impl<T: Copy> Ring<T> {
         self.head = self.head.wrapping_add(1);
         self.len -= 1;
         Some(first)
+    }
+
+    pub(crate) fn pop_back(&mut self) -> Option<T> {
+        let last = self.back()?;
+        self.len -= 1;
+        Some(last)
     }
 
     /// Takes out a value, and puts the last one into its place.
@@ -119,17 +138,24 @@ mod tests {
             let mut queue = VecDeque::new();
             for n in 0..20_000_u64 {
                 // It grows for a while, then it shrinks.
-                match rng.u64(0..10) {
-                    0..=4 if n % 2000 < 1000 => (ring.push_back(n), queue.push_back(n)).0,
+                match rng.u64(0..12) {
+                    0..=6 if n % 2000 < 1000 => (ring.push_back(n), queue.push_back(n)).0,
                     0 | 1 => (ring.push_back(n), queue.push_back(n)).0,
                     2 => {
                         let at = rng.usize(0..=queue.len());
                         assert_eq!(ring.swap_remove_back(at), queue.swap_remove_back(at));
                     }
+                    3 => assert_eq!(ring.pop_back(), queue.pop_back()),
+                    4 => {
+                        let small = |value: &u64| *value % 7 < 3;
+                        let found = ring.find_last(small).map(|value| *value);
+                        assert_eq!(found, queue.iter().copied().rfind(small));
+                    }
                     _ => assert_eq!(ring.pop_front(), queue.pop_front()),
                 }
                 assert_eq!((ring.len(), ring.is_empty()), (queue.len(), queue.is_empty()));
                 assert_eq!(ring.front(), queue.front().copied());
+                assert_eq!(ring.first(), queue.front());
                 assert_eq!(ring.back(), queue.back().copied());
                 assert_eq!(ring.get(queue.len()), None);
                 if n % 64 == 0 {

@@ -1,11 +1,7 @@
 //! Deadlines: a queue for each duration that routes use (already sorted by itself), and a heap for
 //! the few others. Cancelled deadlines are dropped when they reach the front.
 
-use std::{
-    cmp::Reverse,
-    collections::BinaryHeap,
-    time::Duration,
-};
+use std::{cmp::Reverse, collections::BinaryHeap, time::Duration};
 
 use heptad_core::Time;
 

@@ -6,7 +6,7 @@ use heptad_core::{Codec, FanOut, Fault, Kind, Meta, Outcome, Part, Reason, Rewri
 use crate::{
     Engine, LinkId, SessionId,
     arena::Key,
-    calls::{Attempt, Role},
+    calls::Role,
     exchange::{Job, JobOf, Phase},
     leftovers::LARGE,
     link::{LinkState, Usage},
@@ -131,11 +131,7 @@ impl<C: Codec> Engine<C> {
         l.calls.push_preludes(replies);
         let oneway = x.meta.kind == Kind::Oneway;
         let role = Role::Part { session: x.session, exchange: key, part };
-        let wire = if oneway {
-            Some(0)
-        } else {
-            l.calls.push(Attempt { tag: x.tag, role, orphaned: None })
-        };
+        let wire = if oneway { Some(0) } else { l.calls.push(x.tag, role) };
         let mark = l.out.mark();
         let written: Result<u64, Fault> = match wire {
             None => Err(Fault::new(Outcome::Overloaded, Reason::Ids, "no free id")),

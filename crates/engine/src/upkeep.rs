@@ -5,7 +5,7 @@ use heptad_core::{Codec, Flavour, Outcome, Reason, Time};
 use crate::{
     Engine, LinkId,
     arena::Key,
-    calls::{Attempt, Role},
+    calls::Role,
     exchange::JobOf,
     link::{LinkState, Usage},
 };
@@ -147,8 +147,7 @@ impl<C: Codec> Engine<C> {
         if l.calls.len() >= l.calls.max() {
             return;
         }
-        let attempt = Attempt { tag: C::Tag::default(), role: Role::Ping, orphaned: None };
-        let Some(wire) = l.calls.push(attempt) else {
+        let Some(wire) = l.calls.push(C::Tag::default(), Role::Ping) else {
             return;
         };
         let mark = l.out.mark();
