@@ -38,7 +38,7 @@ pub(crate) enum Calls<T> {
 /// slot's generation in what bits are left, so that a duplicate or very late reply finds nothing.
 #[derive(Debug)]
 pub(crate) struct Ids<T> {
-    slots: Vec<(u32, Option<Attempt<T>>)>,
+    slots: Vec<Slot<T>>,
     /// First freed, first reused: the longest possible time between two uses.
     free: Ring<u32>,
     low_bits: u32,
@@ -49,6 +49,15 @@ pub(crate) struct Ids<T> {
     rest: usize,
     max: usize,
     used: usize,
+}
+
+/// The place of an attempt. One that has ended stays there until another takes its place: nothing is
+/// written over it meanwhile.
+#[derive(Debug)]
+struct Slot<T> {
+    generation: u32,
+    busy: bool,
+    attempt: Attempt<T>,
 }
 
 /// So many ids are given before one comes back, as far as the slots that rest and the bits for their
@@ -110,17 +119,19 @@ impl<T: Copy> Calls<T> {
                 Some(0)
             }
             Self::ById(ids) => {
+                let attempt = Attempt { tag, role, orphaned: None };
                 // A slot rests before it is used again; more than that would only take memory.
                 let slot = if ids.free.len() < ids.rest && ids.slots.len() < ids.max {
-                    ids.slots.push((0, None));
+                    ids.slots.push(Slot { generation: 0, busy: false, attempt });
                     u32::try_from(ids.slots.len() - 1).ok()?
                 } else {
                     ids.free.pop_front()?
                 };
-                let (generation, place) = ids.slots.get_mut(slot as usize)?;
-                *place = Some(Attempt { tag, role, orphaned: None });
+                let place = ids.slots.get_mut(slot as usize)?;
+                place.attempt = attempt;
+                place.busy = true;
                 ids.used += 1;
-                let generation = u64::from(*generation) & ids.generations;
+                let generation = u64::from(place.generation) & ids.generations;
                 Some(u64::from(slot + 1) | shl(generation, ids.low_bits))
             }
         }
@@ -136,18 +147,14 @@ impl<T: Copy> Calls<T> {
         }
     }
 
-    fn slot(&self, id: u64) -> Option<usize> {
-        let Self::ById(ids) = self else { return None };
-        let slot = ids.slot(id)?;
-        let (generation, _) = ids.slots.get(slot)?;
-        ids.is_of(id, *generation).then_some(slot)
-    }
-
     /// The attempt that a reply with this id is for.
     pub(crate) fn get(&self, id: u64) -> Option<&Attempt<T>> {
         match self {
             Self::InOrder(ring, _) => ring.first(),
-            Self::ById(ids) => ids.slots.get(self.slot(id)?)?.1.as_ref(),
+            Self::ById(ids) => {
+                let place = ids.slots.get(ids.slot(id)?)?;
+                (place.busy && ids.is_of(id, place.generation)).then_some(&place.attempt)
+            }
         }
     }
 
@@ -158,16 +165,16 @@ impl<T: Copy> Calls<T> {
             Self::InOrder(ring, _) => ring.pop_front(),
             Self::ById(ids) => {
                 let slot = ids.slot(id)?;
-                let generation = ids.slots.get(slot)?.0;
-                if !ids.is_of(id, generation) {
+                let Slot { generation, busy, .. } = *ids.slots.get(slot)?;
+                if !busy || !ids.is_of(id, generation) {
                     return None;
                 }
-                let (next, place) = ids.slots.get_mut(slot)?;
-                let attempt = place.take()?;
-                *next = generation.wrapping_add(1);
+                let place = ids.slots.get_mut(slot)?;
+                place.busy = false;
+                place.generation = generation.wrapping_add(1);
                 ids.used -= 1;
                 ids.free.push_back(u32::try_from(slot).ok()?);
-                Some(attempt)
+                Some(place.attempt)
             }
         }
     }
@@ -190,11 +197,17 @@ impl<T: Copy> Calls<T> {
         id: u64,
         ours: impl Fn(&Role) -> bool,
     ) -> Option<&mut Attempt<T>> {
-        let slot = self.slot(id);
         match self {
             // A client that gave up is usually among the youngest.
             Self::InOrder(ring, _) => ring.find_last(|a| ours(&a.role)),
-            Self::ById(ids) => ids.slots.get_mut(slot?)?.1.as_mut().filter(|a| ours(&a.role)),
+            Self::ById(ids) => {
+                let slot = ids.slot(id)?;
+                let Slot { generation, busy, .. } = *ids.slots.get(slot)?;
+                if !busy || !ids.is_of(id, generation) {
+                    return None;
+                }
+                ids.slots.get_mut(slot).map(|place| &mut place.attempt).filter(|a| ours(&a.role))
+            }
         }
     }
 
@@ -213,7 +226,7 @@ impl<T: Copy> Calls<T> {
             Self::ById(ids) => (None, Some(&ids.slots)),
         };
         let ring = ring.into_iter().flat_map(Ring::iter);
-        ring.chain(slots.into_iter().flatten().filter_map(|s| s.1))
+        ring.chain(slots.into_iter().flatten().filter(|s| s.busy).map(|s| s.attempt))
     }
 }
 

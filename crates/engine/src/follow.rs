@@ -62,7 +62,8 @@ impl<C: Codec> Engine<C> {
         let filters = chain.workers.len();
         let passes = habit.met && filters < 64 && habit.passes == (1 << filters) - 1;
         let edits = way.request_headers.is_some() || way.reply_headers.is_some();
-        let went = lead.phase == Phase::Sent && lead.sent && is_usual(&lead.meta);
+        let last = s.here.method() == method;
+        let went = last && lead.phase == Phase::Sent && lead.sent && is_usual(&lead.meta);
         let calm = !s.closing
             && s.stall == Stall::None
             && s.held.is_empty()

@@ -15,3 +15,4 @@ mod rpc;
 mod sessions;
 mod soak;
 mod thrift;
+mod together;
