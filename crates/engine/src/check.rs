@@ -114,6 +114,12 @@ impl<C: Codec> Engine<C> {
                 buffered += x.rare.frame.len();
             }
         }
+        let mut live = vec![0; self.chains.len()];
+        for (_, x) in self.exchanges.iter().filter(|(_, x)| x.phase != Phase::Settled) {
+            live[x.chain as usize] += 1;
+        }
+        let counted: Vec<usize> = self.chains.iter().map(|chain| chain.live).collect();
+        assert_eq!(counted, live, "a chain counts its exchanges");
         for (_, link) in self.links.iter() {
             buffered += link.jobs.iter().map(|j| j.frame.len()).sum::<usize>();
         }

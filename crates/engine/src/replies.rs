@@ -407,9 +407,6 @@ impl<C: Codec> Engine<C> {
         s.active = now;
         e.in_flight = e.in_flight.saturating_sub(taken);
         chain_of.live = chain_of.live.saturating_sub(taken as usize);
-        if !e.waiting.is_empty() {
-            self.kicks.push_back((l.pool, l.endpoint));
-        }
         if ordered {
             // What is behind them may have its reply.
             self.flush_order(id);
