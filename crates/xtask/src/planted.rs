@@ -31,7 +31,7 @@ const BUGS: &[Bug] = &[
     Bug {
         what: "replies are handed out as they come, whatever order was promised",
         file: "settle.rs",
-        find: "let front = !ordered || s.open.front() == Some(&key);",
+        find: "let front = !ordered || s.open.front() == Some(key);",
         plant: "let front = !ordered || !s.open.is_empty();",
     },
     Bug {
