@@ -1,11 +1,13 @@
-//! A load generator that checks every reply, and the echo servers it is used with.
+//! A load generator that checks every reply, the echo servers it is used with, and a relay that does
+//! nothing but relay.
 //!
-//! Both are one thread around `epoll`, because they share a core while a proxy is measured on
+//! All are one thread around `epoll`, because they share a core while a proxy is measured on
 //! another one. Nothing here knows a proxy, and nothing is shared with Heptad's codecs: who judges
 //! must not share the mistakes of the accused.
 #![forbid(unsafe_code)]
 #![allow(clippy::disallowed_methods, reason = "a load generator reads the clock")]
 
+mod bare;
 mod dubbo;
 mod echo;
 mod generator;
@@ -16,6 +18,7 @@ mod socket;
 mod thrift;
 
 pub use crate::{
+    bare::{Frame, dubbo_frame, relay, thrift_frame},
     dubbo::Dubbo,
     echo::{Echo, listen, serve},
     generator::{Generator, Pace, Phase, Report},

@@ -70,6 +70,7 @@ fn main() -> ExitCode {
         "bench" => bench::run(rest),
         // What the bench starts as a process of its own.
         "bench-backend" => bench::backend(rest),
+        "bench-bare" => bench::bare(rest),
         "bench-loud" => bench::loud(rest),
         "suite" => real::suite(rest),
         "mutants" => mutants::run(rest),

@@ -25,7 +25,7 @@ use std::{
 };
 
 pub(crate) use fairness::loud;
-pub(crate) use rounds::backend;
+pub(crate) use rounds::{backend, bare};
 
 use self::{cases::Case, peers::Pinned, rounds::Plan};
 use crate::{paths, real, setup};

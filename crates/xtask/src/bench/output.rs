@@ -71,8 +71,9 @@ pub(super) fn table(measured: &Measured) -> String {
 }
 
 /// Columns of the overview: those that a ratio is shown of.
-const SHOWN: [Peer; 6] = [
+const SHOWN: [Peer; 7] = [
     Peer::Heptad,
+    Peer::Bare,
     Peer::Twemproxy,
     Peer::EnvoyThrift,
     Peer::EnvoyDubbo,

@@ -33,10 +33,12 @@ pub(super) enum Peer {
     EnvoyGeneric,
     EnvoyRedis,
     Twemproxy,
+    /// Not a proxy: what sharing a link costs at least.
+    Bare,
 }
 
 /// In the order of a table.
-const ALL: [Peer; 8] = [
+const ALL: [Peer; 9] = [
     Peer::Direct,
     Peer::Haproxy,
     Peer::Heptad,
@@ -45,6 +47,7 @@ const ALL: [Peer; 8] = [
     Peer::EnvoyGeneric,
     Peer::EnvoyRedis,
     Peer::Twemproxy,
+    Peer::Bare,
 ];
 
 impl Peer {
@@ -58,6 +61,7 @@ impl Peer {
             Self::EnvoyGeneric => "envoy-generic",
             Self::EnvoyRedis => "envoy-redis",
             Self::Twemproxy => "twemproxy",
+            Self::Bare => "bare",
         }
     }
 
@@ -68,6 +72,11 @@ impl Peer {
             Self::EnvoyThrift => matches!(case.work, Work::Thrift { .. }),
             Self::EnvoyDubbo | Self::EnvoyGeneric => matches!(case.work, Work::Dubbo { .. }),
             Self::EnvoyRedis | Self::Twemproxy => matches!(case.work, Work::Redis(_)),
+            Self::Bare => match case.work {
+                Work::Thrift { shared } => shared,
+                Work::Dubbo { .. } => true,
+                Work::Redis(_) => false,
+            },
         };
         let wanted = |peer: &&Self| {
             only.is_empty() || only.iter().any(|o| peer.name().starts_with(o.as_str()))
@@ -219,6 +228,7 @@ impl Running {
             Peer::Direct | Peer::Haproxy => (haproxy(port, side, setting), "haproxy.cfg"),
             Peer::Heptad => (heptad(case, port, side, setting, dir.path()), "heptad.yaml"),
             Peer::Twemproxy => (twemproxy(port, &setting.servers), "nutcracker.yml"),
+            Peer::Bare => (String::new(), "bare"),
             _ => (envoy::config(peer, port, &setting.servers), "envoy.yaml"),
         };
         let config = dir.path().join(name);
@@ -228,6 +238,11 @@ impl Running {
         match peer {
             Peer::Direct | Peer::Haproxy => command.arg("-db").arg("-f").arg(&config),
             Peer::Heptad => command.arg("run").arg("-c").arg(&config),
+            Peer::Bare => {
+                let protocol =
+                    if matches!(case.work, Work::Dubbo { .. }) { "dubbo" } else { "thrift" };
+                command.args(["bench-bare", protocol, &port.to_string(), &first.to_string()])
+            }
             Peer::Twemproxy => command
                 .arg("-c")
                 .arg(&config)
@@ -279,6 +294,7 @@ pub(super) fn program(peer: Peer) -> Result<PathBuf, String> {
         Peer::Heptad => return Ok(super::heptad_binary()),
         Peer::Direct | Peer::Haproxy => ("haproxy", paths::program("haproxy")),
         Peer::Twemproxy => ("nutcracker", paths::program("nutcracker")),
+        Peer::Bare => ("this program", std::env::current_exe().ok()),
         _ => ("envoy", paths::envoy()),
     };
     file.ok_or_else(|| format!("{name} is not installed"))

@@ -33,7 +33,7 @@ pub(super) fn svg(all: &[Measured]) -> String {
         let bars: Vec<(Peer, f64)> = measured
             .rows
             .iter()
-            .filter(|row| row.peer != Peer::Haproxy)
+            .filter(|row| !matches!(row.peer, Peer::Haproxy | Peer::Bare))
             .filter_map(|row| Some((row.peer, measured.figures(row.peer)?.ratio?)))
             .collect();
         if bars.is_empty() {

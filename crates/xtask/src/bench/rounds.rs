@@ -271,6 +271,27 @@ pub(crate) fn backend(args: &[String]) -> Result<bool, String> {
     }
 }
 
+/// `cargo xtask bench-bare`: a relay that does nothing but relay, as a process of its own.
+pub(crate) fn bare(args: &[String]) -> Result<bool, String> {
+    let [protocol, port, server] = args else {
+        return Err("bench-bare PROTOCOL PORT SERVER".to_owned());
+    };
+    let local = |port: &String| match port.parse() {
+        Ok(port) => Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, port))),
+        Err(error) => Err(format!("{port}: {error}")),
+    };
+    let cut = match protocol.as_str() {
+        "thrift" => heptad_load::thrift_frame,
+        "dubbo" => heptad_load::dubbo_frame,
+        other => return Err(format!("there is no bare relay for {other}")),
+    };
+    let listener = heptad_load::listen(local(port)?).map_err(|e| format!("{port}: {e}"))?;
+    match heptad_load::relay(listener, local(server)?, cut) {
+        Err(error) => Err(format!("bench-bare: {error}")),
+        Ok(never) => match never {},
+    }
+}
+
 /// Builds what is shipped, unless `HEPTAD` names another one.
 pub(super) fn build() -> Result<(), String> {
     if std::env::var_os("HEPTAD").is_some() {
