@@ -238,7 +238,7 @@ impl Codec for Redis {
         rewrite(meta, tag, edit, out)
     }
 
-    #[inline]
+    #[inline(always)]
     fn accepted(&self, conn: &mut Conn, _: &Meta, tag: Tag, frame: &[u8]) -> Accepted {
         // By far the most.
         if matches!(tag, Tag { ask: Ask::Plain, queued: false, skip: false }) {
@@ -265,7 +265,7 @@ impl Codec for Redis {
         conn.session()?.principal.as_deref()
     }
 
-    #[inline]
+    #[inline(always)]
     fn flavour(&self, conn: &Conn, meta: &Meta) -> Flavour {
         let Some(s) = conn.session() else {
             return Flavour::default();

@@ -58,7 +58,7 @@ impl Codec for Thrift {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn decode_request(&self, conn: &mut Conn, cx: &Ctx, buf: &[u8]) -> Result<Step<Tag>, Fault> {
         match quick::request(&self.options, conn, cx, buf) {
             Some(step) => Ok(step),
@@ -66,7 +66,7 @@ impl Codec for Thrift {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn decode_reply<A: Asked<Tag>>(
         &self,
         conn: &mut Conn,
@@ -202,7 +202,7 @@ impl Codec for Thrift {
     }
 
     /// Persistent headers hold from here on.
-    #[inline]
+    #[inline(always)]
     fn accepted(&self, conn: &mut Conn, meta: &Meta, _: Tag, frame: &[u8]) -> Accepted {
         if !quick::is_plain(meta)
             && has_headers(meta)
@@ -214,7 +214,7 @@ impl Codec for Thrift {
     }
 
     /// The client's dialect.
-    #[inline]
+    #[inline(always)]
     fn flavour(&self, _: &Conn, meta: &Meta) -> Flavour {
         match quick::is_plain(meta) {
             true => Flavour(meta.aux),
