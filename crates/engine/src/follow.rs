@@ -54,6 +54,7 @@ impl<C: Codec> Engine<C> {
         let Some(Some(way)) = habit.route.and_then(|number| ways.get(number)) else {
             return Followed::On;
         };
+        let of_chains = chains.len();
         let (Some(p), Some(chain)) =
             (pools.get_mut(way.pool), chains.get_mut(chain_number as usize))
         else {
@@ -64,12 +65,13 @@ impl<C: Codec> Engine<C> {
         let edits = way.request_headers.is_some() || way.reply_headers.is_some();
         let last = s.here.method() == method;
         let went = last && lead.phase == Phase::Sent && lead.sent && is_usual(&lead.meta);
-        let calm = !s.closing
-            && s.stall == Stall::None
-            && s.held.is_empty()
-            && p.share
-            && !p.endpoints.is_empty();
-        if method == 0 || !passes || edits || !went || !calm || way.series != series {
+        let calm = !s.closing && s.stall == Stall::None && s.held.is_empty();
+        // Where endpoints say where keys have moved to, each frame is kept.
+        let plain = p.share && !p.redirects && !p.endpoints.is_empty();
+        // The last one that is open may be of an earlier plan.
+        let newest = chain_number as usize + 1 == of_chains;
+        let same = newest && way.series == series;
+        if method == 0 || !passes || edits || !went || !calm || !plain || !same {
             return Followed::On;
         }
         let of = short(p.endpoints.len());

@@ -152,7 +152,7 @@ impl Speech for Redis {
         bytes.drain(..n);
         let mut out = Vec::new();
         match well {
-            false => Resp::Error("ERR not so".into()),
+            false => Resp::Error("MOVED 7 a:0".into()),
             true if words.first() == Some(&Resp::bulk("MGET")) => Resp::Array(words[1..].to_vec()),
             true => words.last().cloned().expect("a command has words"),
         }
@@ -173,10 +173,23 @@ struct Side<C: Codec> {
 
 impl<C: Speech> Side<C> {
     fn new(seed: u64) -> Self {
-        let mut rng = Rng::with_seed(seed);
         let told = Arc::new(Mutex::new(Vec::new()));
-        let balance =
-            if rng.bool() { Balance::RoundRobin } else { Balance::Ring { failover: false } };
+        let codec = C::new(&C::Options::default()).expect("the defaults");
+        let mut engine = Engine::new(codec, Self::plan(seed, 0, &told), seed);
+        let mut open = || engine.open_session(Time::from_nanos(1), Peer::local());
+        let sessions = (0..3).map(|_| open().expect("there is room")).collect();
+        let (links, heard) = (BTreeMap::new(), BTreeMap::new());
+        Self { engine, sessions, told, links, heard }
+    }
+
+    /// The plan of a seed: with the same routes and clusters in each era, and other filters.
+    fn plan(seed: u64, era: u64, told: &Arc<Mutex<Vec<String>>>) -> Arc<Plan> {
+        let mut rng = Rng::with_seed(seed);
+        let balance = match rng.u32(0..3) {
+            0 => Balance::RoundRobin,
+            1 if !C::BY_ID => Balance::Slots,
+            _ => Balance::Ring { failover: false },
+        };
         let links =
             Links::default().share(Some(true)).per_endpoint(rng.usize(1..3)).max_in_flight(1 << 20);
         let clusters = ["a", "b"].map(|name| cluster(name, rng.usize(1..4), balance, links));
@@ -200,14 +213,11 @@ impl<C: Speech> Side<C> {
         let mut limits = Limits::default();
         limits.in_flight = 1 << 20;
         plan = plan.limits(limits);
-        let moody = |every| -> Arc<dyn Filter> { Arc::new(Moody { every, told: told.clone() }) };
+        let moody = |every| -> Arc<dyn Filter> {
+            Arc::new(Moody { every: every + era, told: told.clone() })
+        };
         let filters = [7, 13, 5].into_iter().take(rng.usize(0..4)).map(moody).collect();
-        let codec = C::new(&C::Options::default()).expect("the defaults");
-        let mut engine = Engine::new(codec, Arc::new(plan.filters(filters)), seed);
-        let mut open = || engine.open_session(Time::from_nanos(1), Peer::local());
-        let sessions = (0..3).map(|_| open().expect("there is room")).collect();
-        let (links, heard) = (BTreeMap::new(), BTreeMap::new());
-        Self { engine, sessions, told, links, heard }
+        Arc::new(plan.filters(filters))
     }
 
     /// Does what the engine wants.
@@ -273,6 +283,11 @@ fn frame_by_frame_comes_to_the_same<C: Speech>() {
         let mut now = Time::from_nanos(1_000_000);
         for round in 0..60 {
             now = now + ms(rng.u64(0..4));
+            if rng.u32(0..12) == 0 {
+                for side in [&mut one, &mut other] {
+                    side.engine.swap(now, Side::<C>::plan(seed, round, &side.told));
+                }
+            }
             let client = rng.usize(0..3);
             let mut kind = rng.u32(0..4);
             let mut whole = Vec::new();
