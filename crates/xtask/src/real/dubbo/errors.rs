@@ -1,7 +1,12 @@
 //! What the router answers itself reaches the callers of real clients as an exception with the
 //! router's words, and their connections go on.
 
-use std::{io, net::TcpListener, thread};
+use std::{
+    io,
+    net::{TcpListener, TcpStream},
+    thread,
+    time::Duration,
+};
 
 use serde_json::{Value, json};
 
@@ -59,13 +64,14 @@ pub(in crate::real) fn run(middle: Middle) -> Result<Tally, String> {
     for library in Asker::LIBRARIES {
         if middle != Middle::Heptad {
             let mut client = Asker::start(library, stand_in()?)?;
-            judge(&mut tally, &mut client)?;
+            judge(&mut tally, &mut client, None)?;
             continue;
         }
         let victim = Server::start(Library::Sofa, "victim")?;
         let proxy = proxy("errors.yaml", &[live.port, victim.port])?;
         let mut client = Asker::start(library, proxy.port)?;
-        judge(&mut tally, &mut client).map_err(|e| format!("{e}\n{}", proxy.log()))?;
+        judge(&mut tally, &mut client, Some(victim.port))
+            .map_err(|e| format!("{e}\n{}", proxy.log()))?;
         let page = Metrics::read(proxy.admin)?;
         let opened = page.sum("heptad_sessions_opened_total", &[]);
         tally.check(opened == 1.0, || format!("{library}: {opened} connections instead of one"));
@@ -77,7 +83,8 @@ pub(in crate::real) fn run(middle: Middle) -> Result<Tally, String> {
     Ok(tally)
 }
 
-fn judge(tally: &mut Tally, client: &mut Asker) -> Result<(), String> {
+/// `victim`: where the server that dies listens.
+fn judge(tally: &mut Tally, client: &mut Asker, victim: Option<u16>) -> Result<(), String> {
     let library = client.library;
     for (name, call, words) in cases() {
         if library == "apache" && name == "the client's time-out" {
@@ -94,8 +101,23 @@ fn judge(tally: &mut Tally, client: &mut Asker) -> Result<(), String> {
         tally.check(after == json!({ "value": text }), || {
             format!("{library}, after {name}: {after}")
         });
+        if let Some(port) = victim.filter(|_| name == "died") {
+            wait_until_gone(port)?;
+        }
     }
     Ok(())
+}
+
+/// A process that exits closes its connections one after the other, and its listener when it comes to
+/// it: until then it could still be connected.
+fn wait_until_gone(port: u16) -> Result<(), String> {
+    for _ in 0..500 {
+        if TcpStream::connect(("127.0.0.1", port)).is_err() {
+            return Ok(());
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    Err(format!("the server at {port} does not die"))
 }
 
 /// Some clients write the attachment as a number.
