@@ -31,6 +31,8 @@ async function main() {
     await run();
     // The next reply is that of the next call.
     await here.testString(`after: ${name}`);
+    // Its listener is the last to go.
+    if (name === "died") await new Promise((resolve) => setTimeout(resolve, 300));
   }
   group("at once");
   const calls = [

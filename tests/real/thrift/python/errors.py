@@ -4,6 +4,7 @@ What is expected is in `crates/xtask/src/real/thrift/errors.rs`.
 """
 
 import argparse
+import time
 
 import calls.Probe
 import recorder
@@ -34,6 +35,9 @@ def main():
         case()
         # The next reply is that of the next call.
         here.testString(f"after: {name}")
+        if name == "died":
+            # Its listener is the last to go.
+            time.sleep(0.3)
     recorder.group("another connection")
     another = Connection(args.port, args.dialect)
     recorder.Recorder(another.client).testString("after all")
