@@ -30,12 +30,12 @@ pub(crate) const ENOUGH: usize = 1 << 20;
 pub(crate) const AGAIN: Duration = Duration::from_millis(1);
 
 /// How often the sockets are looked at before endpoints are written to, at most.
-const LOOKS: usize = 4;
+const LOOKS: usize = 8;
 /// No other look if more connections than these wait to be written: with a link for each call there
 /// would be nothing to gather.
 const FEW: usize = 4;
 /// Nor if so many bytes were read: they fill a write, and more would not stay in the cache.
-const PLENTY: usize = 16 << 10;
+const PLENTY: usize = 64 << 10;
 /// So many turns at most pass without another look, after looks that brought nothing.
 const SELDOM: u32 = 64;
 
