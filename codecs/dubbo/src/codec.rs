@@ -1,8 +1,8 @@
 //! The codec: the trait's methods, each a few lines over the modules that do the work.
 
 use heptad_core::{
-    Answer, Asked, Codec, Ctx, Fault, Flavour, Found, Kind, Meta, NoOptions, OptionsError,
-    Question, Reason, Rewrite, Side, Span, Splice, Step, Traits, Unknown,
+    Answer, Asked, Codec, Ctx, Fault, Flavour, Found, Kind, Meta, NoOptions, OptionsError, Outcome,
+    Question, Reason, Rewrite, Side, Span, Splice, Step, Template, Traits, Unknown,
 };
 
 use crate::{
@@ -206,6 +206,25 @@ impl Codec for Dubbo {
         Ok(())
     }
 
+    /// Calls that begin as the last one did, names included, as long as nothing behind that is read;
+    /// and replies with as plain a flag.
+    #[inline(always)]
+    fn template(
+        &self,
+        from: &Conn,
+        _: &Conn,
+        meta: &Meta,
+        _: Tag,
+        frame: &[u8],
+    ) -> Option<Template> {
+        let head = match meta.kind {
+            Kind::Request => from.last.as_ref()?.alike(meta, frame)?,
+            Kind::Reply if meta.outcome == Outcome::Ok && reply::is_plain(frame) => FIXED + 1,
+            _ => return None,
+        };
+        Template::new(head, FIXED - 4, FIXED as u32, 4..FIXED - 4).map(Template::whole_head)
+    }
+
     fn ping(&self, _: &mut Conn, id: u64, out: &mut Vec<u8>) -> bool {
         put(out, REQUEST | TWO_WAY | EVENT | HESSIAN2, 0, id, |out| out.push(b'N'));
         true
@@ -345,6 +364,14 @@ impl Beginning {
             method: span(prefix.method),
             prefix,
         }
+    }
+
+    /// How much of a call decides its names and the rest of its meta, if that is all.
+    fn alike(&self, meta: &Meta, frame: &[u8]) -> Option<usize> {
+        let named = meta.service.is_present() && meta.aux == Notes::UNSEEN.0;
+        // What a generic call calls is among its arguments.
+        let itself = meta.method.of(frame).is_some_and(|method| !method.starts_with(b"$"));
+        (named && itself && self.begins(frame)).then(|| self.prefix.end())
     }
 
     /// Whether a frame begins so. What was not remembered begins nothing.

@@ -87,8 +87,7 @@ pub(crate) fn decode(cx: &Ctx, buf: &[u8]) -> Result<Step<()>, Fault> {
         let code = if known.is_some() { u32::from(head.status) } else { u32::from(u8::MAX) };
         return reply(outcome, code);
     }
-    // A value or null, in the one byte that nearly everybody writes.
-    let good = matches!(buf.get(FIXED), Some(0x91 | 0x92 | 0x94 | 0x95)) && len > FIXED;
+    let good = has_plain_flag(buf) && len > FIXED;
     if good || head.serialization() != HESSIAN2 {
         return reply(Outcome::Ok, 0);
     }
@@ -98,6 +97,17 @@ pub(crate) fn decode(cx: &Ctx, buf: &[u8]) -> Result<Step<()>, Fault> {
         Err(Bad::Short(need)) if need <= len => Ok(Step::Need(need)),
         Err(_) => reply(Outcome::ProtocolError, NO_FLAG),
     }
+}
+
+/// A value or null, in the one byte that nearly everybody writes.
+fn has_plain_flag(frame: &[u8]) -> bool {
+    matches!(frame.get(FIXED), Some(0x91 | 0x92 | 0x94 | 0x95))
+}
+
+/// Whether a whole frame is a reply that is known to be good by that byte.
+pub(crate) fn is_plain(frame: &[u8]) -> bool {
+    let is_reply = |head: Head| !head.is(REQUEST) && !head.is(EVENT) && head.status == OK;
+    Head::of(frame).is_some_and(is_reply) && has_plain_flag(frame)
 }
 
 /// The event with which a server asks for no new requests.

@@ -2,7 +2,7 @@
 
 use heptad_core::{
     Accepted, Answer, Asked, Codec, Ctx, Fault, Flavour, Found, Meta, OptionsError, Question,
-    Rewrite, Side, Splice, Step, Traits, Unknown,
+    Rewrite, Side, Splice, Step, Template, Traits, Unknown,
 };
 
 use crate::{
@@ -199,6 +199,18 @@ impl Codec for Thrift {
             return Ok(());
         }
         crate::rewrite::rewrite(from, to, meta, tag, edit, out)
+    }
+
+    #[inline(always)]
+    fn template(
+        &self,
+        _: &Conn,
+        to: &Conn,
+        meta: &Meta,
+        tag: Tag,
+        frame: &[u8],
+    ) -> Option<Template> {
+        quick::template(to, meta, tag, frame)
     }
 
     /// Persistent headers hold from here on.

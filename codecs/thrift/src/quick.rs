@@ -1,7 +1,7 @@
 //! The most frequent dialect, a strict binary message in a frame, read and written in one go. What
 //! is not plainly that, or not all there, is left to the general way, which comes to the same.
 
-use heptad_core::{Ctx, Kind, Meta, Outcome, Rewrite, Span, Splice, Step};
+use heptad_core::{Ctx, Kind, Meta, Outcome, Rewrite, Span, Splice, Step, Template};
 
 use crate::{
     conn::{Conn, Tag},
@@ -144,6 +144,22 @@ pub(crate) fn rewrite(
         None => out.keep_all(),
     }
     true
+}
+
+/// Frames like one that was read here and can be written here. What is read of a reply besides its
+/// head is of which type the first field of its struct is.
+pub(crate) fn template(to: &Conn, meta: &Meta, tag: Tag, frame: &[u8]) -> Option<Template> {
+    let body = meta.head as usize;
+    if !is_plain(meta) || !speaks_plain(to, tag) || frame.get(6) != Some(&0) {
+        return None;
+    }
+    let head = match (meta.kind, frame.get(body..)?) {
+        (Kind::Request, _) => body,
+        (Kind::Reply, [0, ..]) => body + 1,
+        (Kind::Reply, [_, 0, 0, ..]) => body + 3,
+        _ => return None,
+    };
+    Template::new(head, 0, 4, body.checked_sub(SEQ)?..body)
 }
 
 /// Whether a frame is of this dialect.

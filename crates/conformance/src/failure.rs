@@ -74,11 +74,13 @@ pub enum Rule {
     Greet,
     /// Fan-out.
     Parts,
+    /// Frames that need not be decoded.
+    Template,
 }
 
 impl Rule {
     /// All of them.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 35] = [
         Self::Sample,
         Self::Chunking,
         Self::Again,
@@ -113,6 +115,7 @@ impl Rule {
         Self::Refused,
         Self::Greet,
         Self::Parts,
+        Self::Template,
     ];
 
     /// The rule's name.
@@ -193,6 +196,10 @@ impl Rule {
             Self::Parts => (
                 "parts",
                 "a part of a request is one request with the chosen keys, and its replies join to one",
+            ),
+            Self::Template => (
+                "template",
+                "a frame that a template matches is read, kept and rewritten as it says",
             ),
             Self::Greet => (
                 "greet",
@@ -315,7 +322,7 @@ mod tests {
         // They are listed in their order, and so the last one tells how many there are.
         let places = Rule::ALL.map(|rule| rule as usize);
         assert!(places.iter().copied().eq(0..Rule::ALL.len()), "{places:?}");
-        assert_eq!(Rule::Parts as usize + 1, Rule::ALL.len());
+        assert_eq!(Rule::Template as usize + 1, Rule::ALL.len());
     }
 
     #[test]

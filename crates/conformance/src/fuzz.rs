@@ -17,7 +17,7 @@ use super::{
     Conformance, Failure, From, Rule, Sample, Trace, answers,
     chunks::{equal, random_cuts},
     feed::guard,
-    garbage, greet, linear, parts, rewrite,
+    garbage, greet, linear, parts, rewrite, template,
 };
 
 /// Bits of an input's first byte.
@@ -119,6 +119,7 @@ pub fn rewrite<C: Codec>(set: &Conformance<C>, data: &[u8]) {
         if set.headers.is_some() {
             rewrite::some_headers(set, cx, &sample, &whole)?;
         }
+        template::check(set, cx, &sample, &whole)?;
         parts::check(set, cx, &sample, &whole)
     });
 }

@@ -34,6 +34,7 @@ mod macros;
 mod parts;
 mod rewrite;
 mod state;
+mod template;
 
 use std::cell::Cell;
 
@@ -330,7 +331,7 @@ impl<C: Codec> Conformance<C> {
         match group {
             Group::Frames => &[chunks::check, hostile::parts],
             Group::Garbage => &[garbage::check, linear::check],
-            Group::Rewrite => &[rewrite::check, parts::check],
+            Group::Rewrite => &[rewrite::check, parts::check, template::check],
             Group::Answers => &[answers::check],
             Group::State => &[state::check],
         }

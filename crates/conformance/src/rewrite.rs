@@ -191,20 +191,20 @@ pub(super) fn some_headers<C: Codec>(
 }
 
 /// A frame that can be rewritten, and what stood in front of it on its connection.
-struct Frame<'a, C: Codec> {
-    set: &'a Conformance<C>,
+pub(super) struct Frame<'a, C: Codec> {
+    pub(super) set: &'a Conformance<C>,
     cx: Ctx,
-    sample: &'a Sample,
+    pub(super) sample: &'a Sample,
     /// What stood in front of it, as it came.
     before: &'a [u8],
     bytes: &'a [u8],
     place: usize,
-    meta: Meta,
-    tag: C::Tag,
+    pub(super) meta: Meta,
+    pub(super) tag: C::Tag,
 }
 
 impl<'a, C: Codec> Frame<'a, C> {
-    fn of(
+    pub(super) fn of(
         set: &'a Conformance<C>,
         cx: Ctx,
         sample: &'a Sample,
@@ -217,18 +217,18 @@ impl<'a, C: Codec> Frame<'a, C> {
         Self { set, cx, sample, before, bytes, place, meta, tag }
     }
 
-    fn bytes(&self) -> &'a [u8] {
+    pub(super) fn bytes(&self) -> &'a [u8] {
         &self.bytes[self.place..self.place + self.meta.len as usize]
     }
 
-    fn fail(&self, rule: Rule, detail: String) -> Failure {
+    pub(super) fn fail(&self, rule: Rule, detail: String) -> Failure {
         let frame = format!("the rewrite of {:?}", self.meta);
         Failure::new(rule, self.bytes, self.place, detail).within(frame)
     }
 
     /// The connection that a frame came on, when it has come; the receiver may allow more than is
     /// allowed here.
-    fn state(&self, frame: &[u8], id: Option<u64>) -> Result<Peer<'a, C>, Failure> {
+    pub(super) fn state(&self, frame: &[u8], id: Option<u64>) -> Result<Peer<'a, C>, Failure> {
         let mut peer: Peer<'_, C> = self.set.peer(self.cx, self.sample)?;
         peer.feed_whole(self.before)?;
         peer.cx = peer.cx.max_head(u32::MAX).max_frame(u32::MAX);
@@ -237,6 +237,14 @@ impl<'a, C: Codec> Frame<'a, C> {
         }
         peer.feed_whole(frame)?;
         Ok(peer)
+    }
+
+    /// The connection that it is written to.
+    pub(super) fn receiver(&self) -> C::Conn {
+        match self.sample.from {
+            From::Client => (self.set.link)(&self.set.codec),
+            From::Server => (self.set.session)(&self.set.codec),
+        }
     }
 
     fn spliced(&self, id: Option<u64>, edits: &[HeaderEdit]) -> Result<Vec<u8>, Failure> {
@@ -252,10 +260,7 @@ impl<'a, C: Codec> Frame<'a, C> {
         edits: &[HeaderEdit],
     ) -> Result<Result<Vec<u8>, Fault>, Failure> {
         let from = self.state(self.bytes(), Some(self.meta.id))?.conn;
-        let to = match self.sample.from {
-            From::Client => (self.set.link)(&self.set.codec),
-            From::Server => (self.set.session)(&self.set.codec),
-        };
+        let to = self.receiver();
         let mut chain = Chain::default();
         let result = guard("rewrite", || {
             let mut splice = Splice::new(self.bytes(), None, &mut chain);

@@ -4,7 +4,7 @@ use std::fmt::Debug;
 
 use crate::{
     Answer, Ctx, Fault, Flavour, Found, Meta, Options, OptionsError, Outcome, Part, PartReply,
-    Reason, Rewrite, Side, Splice, Step, Traits,
+    Reason, Rewrite, Side, Splice, Step, Template, Traits,
 };
 
 /// A wire protocol as the router needs to know it: where a frame ends, what it asks for, how to
@@ -31,7 +31,7 @@ pub trait Codec: Clone + Send + Sync + Sized + 'static {
     /// State of one connection, session or link: version, database, login, resume point of a scan.
     type Conn: Send;
     /// What decoding a reply must remember of its request.
-    type Tag: Copy + Default + Debug + Send;
+    type Tag: Copy + Default + PartialEq + Debug + Send;
 
     /// Builds the codec; the error is shown at the options in the configuration file.
     fn new(options: &Self::Options) -> Result<Self, OptionsError>;
@@ -242,6 +242,29 @@ pub trait Codec: Clone + Send + Sync + Sized + 'static {
         let _ = (from, to, meta, tag, edit);
         out.keep_all();
         Ok(())
+    }
+
+    /// What other frames have in common with this one, so that they need not be decoded. `from` and
+    /// `to` are the connections it came on and was written to. Asked for requests of one endpoint and
+    /// for their good replies, where ids pair them.
+    ///
+    /// A frame that the template matches is one that `decode_request` or `decode_reply` would give
+    /// with the same meta, but for the id, the length and a head that is the whole frame, and with the
+    /// same tag, whatever is behind the head; that has the same service, method, kept words and
+    /// flavour; that changes nothing when it is decoded, nor when it is accepted, which is
+    /// [`Accepted::Forward`]; and of which `rewrite` with another id and no header edits makes the
+    /// same bytes, but for the id. All of that as long as nothing else has come on `from`, and on a
+    /// `to` that has not changed. What is read of a reply must not depend on the request's tag.
+    fn template(
+        &self,
+        from: &Self::Conn,
+        to: &Self::Conn,
+        meta: &Meta,
+        tag: Self::Tag,
+        frame: &[u8],
+    ) -> Option<Template> {
+        let _ = (from, to, meta, tag, frame);
+        None
     }
 
     // ---- defaulted: the session's state ----

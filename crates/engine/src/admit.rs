@@ -11,7 +11,7 @@ use crate::{
     Engine, Event, Route, SessionId, Stats, Target,
     aim::Whole,
     arena::Key,
-    exchange::{Exchange, Extras, Phase, is_control, short, text},
+    exchange::{Extras, Phase, is_control, short, text},
     known::Learned,
     plan::End,
     timers::Due,
@@ -39,18 +39,9 @@ impl<C: Codec> Engine<C> {
     /// A new exchange at the end of its session's order, not yet routed and not counted.
     pub(crate) fn exchange(&mut self, now: Time, id: SessionId, meta: Meta, tag: C::Tag) -> Key {
         let chain = u32::try_from(self.chains.len().saturating_sub(1)).unwrap_or(0);
-        let key = match self.exchanges.reuse() {
-            Some((key, x)) => {
-                x.renew(id, &meta, tag, chain, now);
-                key
-            }
-            None => self.exchanges.insert(Exchange::new(id, meta, tag, chain, now)),
-        };
+        let (key, x) = self.exchanges.begin(id, &meta, tag, chain, now);
         if let Some(s) = self.sessions.get_mut(id.0) {
-            let slot = s.open.push(key);
-            if let Some(x) = self.exchanges.get_mut(key) {
-                x.slot = slot;
-            }
+            x.slot = s.open.push(key);
         }
         if let Some(chain) = self.chains.last_mut() {
             chain.live += 1;

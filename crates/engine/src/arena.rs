@@ -74,17 +74,30 @@ impl<T> Default for Arena<T> {
 
 impl<T> Arena<T> {
     pub(crate) fn insert(&mut self, value: T) -> Key {
+        let (key, place) = self.place();
+        *place = Some(value);
+        key
+    }
+
+    /// A new key and its place: with a value at rest there, if one was retired; else the caller puts
+    /// one there. What that owns needs no new memory, and it is not moved.
+    #[inline(always)]
+    pub(crate) fn place(&mut self) -> (Key, &mut Option<T>) {
         self.len += 1;
-        if let Some(index) = self.free.pop()
-            && let Some(slot) = self.slots.get_mut(index as usize)
-        {
-            slot.value = Some(value);
-            slot.live = true;
-            return Key::new(index, slot.generation);
-        }
+        let index = match self.free.pop() {
+            Some(index) => index,
+            None => self.grow(),
+        };
+        let slot = &mut self.slots[index as usize];
+        slot.live = true;
+        (Key::new(index, slot.generation), &mut slot.value)
+    }
+
+    #[inline(never)]
+    fn grow(&mut self) -> u32 {
         let index = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
-        self.slots.push(Slot { generation: 1, live: true, value: Some(value) });
-        Key::new(index, 1)
+        self.slots.push(Slot { generation: 1, live: true, value: None });
+        index
     }
 
     #[inline]
@@ -113,7 +126,7 @@ impl<T> Arena<T> {
     }
 
     /// As [`Arena::remove`], where nobody wants the value: it stays at its place, at rest after
-    /// `rest`, until [`Arena::reuse`] or [`Arena::insert`] takes the place.
+    /// `rest`, until [`Arena::place`] or [`Arena::insert`] takes the place.
     #[inline(always)]
     pub(crate) fn retire(&mut self, key: Key, rest: impl FnOnce(&mut T)) {
         if let Some(slot) = self.slots.get_mut(key.index())
@@ -126,19 +139,6 @@ impl<T> Arena<T> {
             self.free.push(key.slot());
             self.len -= 1;
         }
-    }
-
-    /// The value that was retired last, live again under a new key; what it owns needs no new
-    /// memory, and it is not moved.
-    #[inline(always)]
-    pub(crate) fn reuse(&mut self) -> Option<(Key, &mut T)> {
-        let index = *self.free.last()?;
-        let slot = self.slots.get_mut(index as usize)?;
-        let value = slot.value.as_mut()?;
-        self.free.pop();
-        slot.live = true;
-        self.len += 1;
-        Some((Key::new(index, slot.generation), value))
     }
 
     pub(crate) const fn len(&self) -> usize {
@@ -172,10 +172,13 @@ mod tests {
         a.retire(two, |value| *value = "rests");
         assert_eq!((a.get(two), a.len(), a.iter().count()), (None, 0, 0));
         assert_eq!(a.remove(two), None);
-        let (again, value) = a.reuse().expect("one rests");
-        assert_eq!(std::mem::replace(value, "again"), "rests");
+        let (again, value) = a.place();
+        assert_eq!(value.replace("again"), Some("rests"));
         assert_eq!((a.get(again), a.get(two), a.iter().count()), (Some(&"again"), None, 1));
-        assert!(a.reuse().is_none());
+        let (new, value) = a.place();
+        assert_eq!(value.replace("new"), None);
+        assert_eq!((a.get(new), a.get(again), a.len()), (Some(&"new"), Some(&"again"), 2));
+        assert_eq!(a.remove(new), Some("new"));
         a.retire(again, |_| ());
         let two = a.insert("two");
         assert_eq!(a.get(two), Some(&"two"));

@@ -10,7 +10,7 @@ use heptad_core::{Chain, HeaderEdit, Kind, Meta, Outcome, Question, Reason, Time
 use crate::{
     Mirror,
     admit::UNCOUNTED,
-    arena::Key,
+    arena::{Arena, Key},
     machine::{LinkId, SessionId},
     memory::Memory,
     plan::End,
@@ -56,6 +56,13 @@ pub(crate) struct Exchange<T> {
 
 /// So many bytes of what an answer must repeat of a request are kept in place: the names of most.
 const SHORT: usize = 80;
+
+/// A copy of that, for requests of which answers must repeat the same.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Words {
+    kept: u8,
+    bytes: [u8; SHORT],
+}
 
 /// What few exchanges have. Kept apart, and told by marks whether any of it was touched: the usual
 /// exchange neither reads nor clears it.
@@ -201,8 +208,7 @@ impl Extras {
 }
 
 impl<T> Exchange<T> {
-    /// A request that has just come, not yet routed.
-    pub(crate) fn new(session: SessionId, meta: Meta, tag: T, chain: u32, now: Time) -> Self {
+    fn new(session: SessionId, meta: Meta, tag: T, chain: u32, now: Time) -> Self {
         Self {
             session,
             meta,
@@ -228,7 +234,7 @@ impl<T> Exchange<T> {
 
     /// Makes one at rest what [`Exchange::new`] makes.
     #[inline(always)]
-    pub(crate) fn renew(&mut self, session: SessionId, meta: &Meta, tag: T, chain: u32, now: Time) {
+    fn renew(&mut self, session: SessionId, meta: &Meta, tag: T, chain: u32, now: Time) {
         // Every field by its name, so that none is forgotten and tells one client of another; `rest`
         // has cleared `rare`, and of `words` nothing counts.
         let Self {
@@ -296,6 +302,22 @@ impl<T> Exchange<T> {
         }
     }
 
+    /// What it keeps, if that is not long.
+    pub(crate) fn short_words(&self) -> Option<Words> {
+        let short = self.kept > 0 || self.rare.long.is_empty();
+        short.then_some(Words { kept: self.kept, bytes: self.words })
+    }
+
+    /// Keeps what another one does. Only the lines of the cache that this takes are touched.
+    #[inline(always)]
+    pub(crate) fn keep_same(&mut self, other: &Words) {
+        let chunks = usize::from(other.kept).div_ceil(8);
+        let (places, _) = self.words.as_chunks_mut::<8>();
+        let (pairs, _) = other.bytes.as_chunks::<8>();
+        places.iter_mut().zip(pairs).take(chunks).for_each(|(place, pair)| *place = *pair);
+        self.kept = other.kept;
+    }
+
     #[inline(never)]
     fn keep_long(&mut self, words: &[u8]) {
         let most = words.len().min(Question::<T>::KEPT);
@@ -321,6 +343,28 @@ impl<T> Exchange<T> {
     #[inline]
     pub(crate) fn rest(&mut self) {
         self.rare.rest();
+    }
+}
+
+impl<T: Copy> Arena<Exchange<T>> {
+    /// A request that has just come, not yet routed.
+    #[inline(always)]
+    pub(crate) fn begin(
+        &mut self,
+        session: SessionId,
+        meta: &Meta,
+        tag: T,
+        chain: u32,
+        now: Time,
+    ) -> (Key, &mut Exchange<T>) {
+        let (key, place) = self.place();
+        match place {
+            Some(x) => {
+                x.renew(session, meta, tag, chain, now);
+                (key, x)
+            }
+            none => (key, none.insert(Exchange::new(session, *meta, tag, chain, now))),
+        }
     }
 }
 
@@ -462,6 +506,30 @@ pub(crate) const fn text(outcome: Outcome, reason: Reason) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_kept_of_one_is_kept_of_others_like_it() {
+        const { assert!(SHORT.is_multiple_of(8)) };
+        for len in 0..=SHORT {
+            let said: Vec<u8> = (0..).take(len).collect();
+            let mut arena = Arena::<Exchange<u16>>::default();
+            let mut begin = |old: &[u8]| {
+                let session = SessionId(Key::from_bits(1));
+                let (key, _) = arena.begin(session, &Meta::default(), 0, 0, Time::ZERO);
+                let x = arena.get_mut(key).unwrap();
+                x.keep_words(old);
+                key
+            };
+            let (one, other) = (begin(&said), begin(&[b'x'; SHORT]));
+            let words = arena.get(one).and_then(Exchange::short_words).unwrap();
+            let other = arena.get_mut(other).unwrap();
+            other.keep_same(&words);
+            assert_eq!(other.words(), said);
+            other.kept = 0;
+            other.keep_words(&[b'x'; SHORT + 1]);
+            assert!(other.short_words().is_none(), "long ones are not copied");
+        }
+    }
 
     #[test]
     fn an_exchange_takes_four_lines_of_the_cache_with_its_generation() {

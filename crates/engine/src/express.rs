@@ -14,12 +14,12 @@ use crate::{
     arena::Key,
     calls::{Attempt, Role},
     exchange::{Exchange, Extras, Phase, short},
+    follow_replies::Lead,
     known::{Habit, Learned},
     link::{Link, Usage},
     pen::{Pen, Sent},
     plan::End,
     pool::Pool,
-    replies::Lead,
     view::{Names, View},
 };
 
@@ -108,19 +108,7 @@ impl<C: Codec> Engine<C> {
         let Some(chain) = chains.get_mut(chain_at) else {
             return false;
         };
-        let (key, x) = match exchanges.reuse() {
-            Some((key, x)) => {
-                x.renew(id, meta, tag, chain_number, now);
-                (key, x)
-            }
-            None => {
-                let key = exchanges.insert(Exchange::new(id, *meta, tag, chain_number, now));
-                match exchanges.get_mut(key) {
-                    Some(x) => (key, x),
-                    None => return false,
-                }
-            }
-        };
+        let (key, x) = exchanges.begin(id, meta, tag, chain_number, now);
         x.slot = s.open.push(key);
         chain.live += 1;
         x.series = way.series;

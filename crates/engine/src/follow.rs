@@ -3,15 +3,16 @@
 //! to the usual ways, which come to the same result.
 
 use bytes::Bytes;
-use heptad_core::{Accepted, Codec, Fault, Step, Time};
+use heptad_core::{Accepted, Codec, Fault, SHARE_FROM, Step, Time};
 
 use crate::{
     Engine, Event, SessionId, Stats,
-    exchange::{Exchange, Phase, short},
+    exchange::{Phase, short},
     express::{Turn, certain, is_usual},
     leftovers::LARGE,
     pen,
     session::Stall,
+    stamp::{Like, Model, Stamp, Stamped},
     view::Names,
 };
 
@@ -74,7 +75,17 @@ impl<C: Codec> Engine<C> {
         if method == 0 || !passes || edits || !went || !calm || !plain || !same {
             return Followed::On;
         }
-        let of = short(p.endpoints.len());
+        let mut like = Like {
+            session: id,
+            now,
+            timeout: way.timeout,
+            chain: chain_number,
+            series,
+            method,
+            pool: short(way.pool),
+            endpoint: 0,
+            of: short(p.endpoints.len()),
+        };
         let Stats { series: all, methods, .. } = stats;
         let (Some(counts), Some(kind)) =
             (all.get_mut(series as usize), methods.get(method as usize))
@@ -92,86 +103,90 @@ impl<C: Codec> Engine<C> {
         let most = policy.max_buffered;
         // The link that the last one has taken, and for what.
         let mut last = None;
-        let (key, turn, frame, piece) = loop {
+        // Large ones are shared, and not looked at so closely.
+        let small = max.min(SHARE_FROM - 1);
+        let mut model: Option<Model<'_, C::Tag>> = None;
+        let (key, turn, from) = loop {
             let rest = buf.get(*at..).unwrap_or_default();
             if rest.is_empty() || room == 0 {
                 return Followed::On;
             }
-            let step = codec.decode_request(&mut s.conn, ctx, rest);
-            let Ok(Step::Frame(meta, tag)) = &step else {
-                return Followed::Odd(step);
+            let alike = model.as_mut().and_then(|model| {
+                let frame = model.template.read(model.frame, rest, small, &mut model.meta)?;
+                Some((&*model, frame))
+            });
+            let step;
+            let (meta, tag, frame) = if let Some((model, frame)) = alike {
+                (&model.meta, model.tag, frame)
+            } else {
+                step = codec.decode_request(&mut s.conn, ctx, rest);
+                let Ok(Step::Frame(meta, tag)) = &step else {
+                    return Followed::Odd(step);
+                };
+                let len = meta.len as usize;
+                let frame = match rest.get(..len) {
+                    Some(frame) if (1..=max).contains(&len) => frame,
+                    _ => return Followed::Odd(step),
+                };
+                let names = Names::read(codec, &s.conn, meta, frame, words);
+                match certain(names.service, names.method) {
+                    Some((service, method)) if is_usual(meta) && kind.is(service, method) => {}
+                    _ => return Followed::On,
+                }
+                (meta, *tag, frame)
             };
-            let len = meta.len as usize;
-            let frame = match rest.get(..len) {
-                Some(frame) if (1..=max).contains(&len) => frame,
-                _ => return Followed::Odd(step),
-            };
-            let names = Names::read(codec, &s.conn, meta, frame, words);
-            match certain(names.service, names.method) {
-                Some((service, method)) if is_usual(meta) && kind.is(service, method) => {}
-                _ => return Followed::On,
-            }
+            let model_of = alike.map(|(model, _)| model);
+            let len = frame.len();
             if let Some(asks) = chain.workers.iter_mut().position(|worker| !worker.repeated()) {
                 return Followed::Asks(asks);
             }
-            let (key, x) = match exchanges.reuse() {
-                Some((key, x)) => {
-                    x.renew(id, meta, *tag, chain_number, now);
-                    (key, x)
-                }
-                None => {
-                    let x = Exchange::new(id, *meta, *tag, chain_number, now);
-                    let key = exchanges.insert(x);
-                    match exchanges.get_mut(key) {
-                        Some(x) => (key, x),
-                        None => return Followed::On,
-                    }
-                }
-            };
-            x.series = series;
-            x.method = method;
-            x.pool = Some(short(way.pool));
-            x.of = of;
+            let (key, x) = exchanges.begin(id, meta, tag, chain_number, now);
+            like.note(x, key, timers);
             x.slot = s.open.push(key);
-            if let Some(timeout) = way.timeout {
-                x.deadline = timers.after(now, timeout, key);
+            match model_of {
+                Some(model) => x.keep_same(&model.words),
+                None => x.keep_words(codec.keep(&s.conn, meta, frame, scratch)),
             }
-            x.keep_words(codec.keep(&s.conn, meta, frame, scratch));
             chain.live += 1;
             counts.in_flight += 1;
             room -= 1;
-            let piece = shared.map(|b| b.slice(*at..(*at + len).min(b.len())));
+            let from = *at;
             *at += len;
 
-            let accepted = codec.accepted(&mut s.conn, &x.meta, x.tag, frame);
-            if matches!(accepted, Accepted::Local | Accepted::LocalClose) {
-                break (key, Turn::Local(accepted), frame, piece);
+            if model_of.is_none() {
+                let accepted = codec.accepted(&mut s.conn, &x.meta, x.tag, frame);
+                if matches!(accepted, Accepted::Local | Accepted::LocalClose) {
+                    break (key, Turn::Local(accepted), from);
+                }
             }
             let Some(endpoint) = p.choose(codec, now, x, &s.conn, frame, scratch) else {
-                break (key, Turn::Nowhere, frame, piece);
+                break (key, Turn::Nowhere, from);
             };
             let left = Turn::Left(way.pool, endpoint);
             let Some(e) = p.endpoints.get_mut(endpoint) else {
-                break (key, left, frame, piece);
+                break (key, left, from);
             };
-            let flavour = codec.flavour(&s.conn, &x.meta);
+            let flavour = match model_of {
+                Some(model) => model.flavour,
+                None => codec.flavour(&s.conn, &x.meta),
+            };
             let link = match last {
                 Some((same, link)) if same == (endpoint, flavour) => Some(link),
                 _ => e.slot(flavour, slot),
             };
             let Some((link, l)) = link.and_then(|link| Some((link, links.get_mut(link.0)?))) else {
-                break (key, left, frame, piece);
+                break (key, left, from);
             };
             if last != Some(((endpoint, flavour), link)) {
                 // Invariant 7.
                 if ordered && s.elsewhere(way.pool, endpoint, link) {
-                    break (key, left, frame, piece);
+                    break (key, left, from);
                 }
                 leftovers.furnish(&mut l.out, LARGE);
                 last = Some(((endpoint, flavour), link));
             }
             if !e.waiting.is_empty() || !l.has_room(most) {
-                break (key, left, frame, piece);
+                break (key, left, from);
             }
             x.endpoint = short(endpoint);
             if ordered {
@@ -179,17 +194,72 @@ impl<C: Codec> Engine<C> {
             } else {
                 s.attempts += 1;
             }
-            let at_link = (link, &mut *l);
-            if let Err(end) =
-                pen::write(codec, by_id, key, x, &s.conn, at_link, frame, piece.as_ref())
-            {
-                break (key, Turn::Refused(link, end), frame, piece);
+            match model_of {
+                Some(Model { template, link: same, .. }) if *same == link => {
+                    if let Err(end) = pen::copy(template, key, x, (link, &mut *l), frame) {
+                        break (key, Turn::Refused(link, end), from);
+                    }
+                }
+                _ => {
+                    let piece = shared.map(|b| b.slice(from..(*at).min(b.len())));
+                    let at_link = (link, &mut *l);
+                    if let Err(end) =
+                        pen::write(codec, by_id, key, x, &s.conn, at_link, frame, piece.as_ref())
+                    {
+                        break (key, Turn::Refused(link, end), from);
+                    }
+                    model = None;
+                    if by_id
+                        && let Some(words) = x.short_words()
+                        && let Some(template) =
+                            codec.template(&s.conn, &l.conn, &x.meta, x.tag, frame)
+                    {
+                        let (meta, tag) = (x.meta, x.tag);
+                        model = Some(Model { template, frame, meta, tag, words, flavour, link });
+                    }
+                }
             }
             e.in_flight += 1;
             if !l.dirty {
                 events.extend(l.note_dirty(link).map(Event::Write));
             }
+            let Some(model) = model.as_mut().filter(|_| like.of == 1) else {
+                continue;
+            };
+            // There is nothing to choose for those that are like it.
+            like.endpoint = short(endpoint);
+            let stamp = Stamp {
+                like: &like,
+                longest: small,
+                room,
+                max_buffered: most,
+                workers: &mut chain.workers,
+                exchanges: &mut *exchanges,
+                timers: &mut *timers,
+                open: &mut s.open,
+                link: l,
+            };
+            let (taken, end) = stamp.take(model, buf, at);
+            e.in_flight += taken;
+            let begun = taken + u32::from(matches!(end, Stamped::Refused(..)));
+            room = room.saturating_sub(begun as usize);
+            chain.live += begun as usize;
+            counts.in_flight += u64::from(begun);
+            if ordered {
+                s.sent_more_via(link, begun);
+            } else {
+                s.attempts += begun as usize;
+            }
+            match end {
+                Stamped::On => {}
+                Stamped::Asks(asks) => return Followed::Asks(asks),
+                Stamped::Refused(key, len, end) => {
+                    break (key, Turn::Refused(link, end), *at - len);
+                }
+            }
         };
+        let frame = buf.get(from..*at).unwrap_or_default();
+        let piece = shared.map(|b| b.slice(from..(*at).min(b.len())));
         self.conclude(now, id, key, turn, frame, piece.as_ref());
         Followed::On
     }

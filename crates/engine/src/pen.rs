@@ -5,7 +5,8 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use heptad_core::{
-    Accepted, Bind, Codec, FanOut, Flavour, Kind, Meta, Outcome, Reason, Rewrite, Splice, Time,
+    Accepted, Bind, Codec, FanOut, Flavour, Kind, Meta, Outcome, Reason, Rewrite, Splice, Template,
+    Time,
 };
 
 use crate::{
@@ -168,6 +169,25 @@ pub(crate) fn write<C: Codec>(
         l.calls.undo(wire);
         return Err((fault.outcome, fault.reason));
     }
+    x.place = Some((link, wire));
+    Ok(())
+}
+
+/// Writes a request to a link, which has room for it, as another one like it was written there.
+#[inline(always)]
+pub(crate) fn copy<C: Codec>(
+    template: &Template,
+    key: Key,
+    x: &mut Exchange<C::Tag>,
+    (link, l): (LinkId, &mut Link<C>),
+    frame: &[u8],
+) -> Result<(), End> {
+    let role = Role::Part { session: x.session, exchange: key, part: 0 };
+    let Some(wire) = l.calls.push(x.tag, role) else {
+        return Err((Outcome::Overloaded, Reason::Ids));
+    };
+    template.copy(frame, wire, &mut l.out);
+    x.sent = true;
     x.place = Some((link, wire));
     Ok(())
 }

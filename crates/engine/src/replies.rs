@@ -1,41 +1,17 @@
-//! Bytes from endpoints: cut into frames, and each given to whom it is for. Replies of one kind to one
-//! session that come one behind the other are taken in one go.
+//! Bytes from endpoints: cut into frames, and each given to whom it is for.
 
 use bytes::Bytes;
-use heptad_core::{
-    Answer, Bind, Codec, Fault, Kind, Meta, Outcome, Question, Reason, Rewrite, Splice, Step, Time,
-};
+use heptad_core::{Answer, Bind, Codec, Fault, Kind, Meta, Outcome, Question, Reason, Step, Time};
 
 use crate::{
-    Engine, LinkId, SessionId, Stats,
+    Engine, LinkId,
     calls::{Attempt, Outstanding, Role},
-    exchange::Phase,
-    express::is_usual,
-    link::{LinkState, Usage},
-    session::Session,
+    follow_replies::{Lead, Next},
+    link::LinkState,
 };
 
 /// Inputs of at least this size are decoded as shared bytes.
 const SHARE_INPUT: usize = 16 << 10;
-
-/// Whom a good reply was for, and what counts it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Lead {
-    pub(crate) session: SessionId,
-    pub(crate) series: u32,
-    pub(crate) method: u32,
-    pub(crate) chain: u32,
-}
-
-/// What comes behind replies that were taken in one go.
-enum Next<T> {
-    /// Nothing, or what is to be decoded.
-    Decode,
-    /// What was decoded.
-    Step(Result<Step<()>, Fault>),
-    /// A whole reply, to this request.
-    Reply(Meta, Attempt<T>),
-}
 
 impl<C: Codec> Engine<C> {
     /// Bytes from an endpoint.
@@ -309,113 +285,5 @@ impl<C: Codec> Engine<C> {
         if self.has_waiting(at) {
             self.kicks.push_back(at);
         }
-    }
-
-    /// Takes replies from `at` on, as long as they are as plain as the one that leads them, and for the
-    /// same session.
-    #[inline(never)]
-    fn follow_replies(
-        &mut self,
-        now: Time,
-        link: LinkId,
-        lead: &Lead,
-        buf: &[u8],
-        shared: Option<&Bytes>,
-        at: &mut usize,
-    ) -> Next<C::Tag> {
-        let Lead { session: id, series, method, chain } = *lead;
-        let (ordered, by_id) = (self.traits.ordered, !self.in_order());
-        let (max, hard) = (self.ctx.max_frame as usize, self.limits().hard_mark);
-        let Self { exchanges, sessions, links, pools, chains, codec, ctx, stats, .. } = self;
-        let (Some(l), Some(s)) = (links.get_mut(link.0), sessions.get_mut(id.0)) else {
-            return Next::Decode;
-        };
-        let endpoint = pools.get_mut(l.pool).and_then(|p| p.endpoints.get_mut(l.endpoint));
-        let (Some(e), Some(chain_of)) = (endpoint, chains.get_mut(chain as usize)) else {
-            return Next::Decode;
-        };
-        let is_shared = matches!(l.usage, Usage::Shared(_));
-        if !is_shared || l.draining || l.state != LinkState::Ready || s.out.is_bare() || !s.dirty {
-            return Next::Decode;
-        }
-        let Stats { series: all, methods, answered, .. } = stats;
-        let (Some(counts), Some(kind)) =
-            (all.get_mut(series as usize), methods.get_mut(method as usize))
-        else {
-            return Next::Decode;
-        };
-        let nanos = |since: Time| now.as_nanos().saturating_sub(since.as_nanos());
-        // Requests that came together have taken as long.
-        let (mut since, mut together, mut taken) = (now, 0, 0_u32);
-        let next = loop {
-            let rest = buf.get(*at..).unwrap_or_default();
-            if rest.is_empty() {
-                break Next::Decode;
-            }
-            let asked = Outstanding { calls: &l.calls, greeting: false };
-            let step = codec.decode_reply(&mut l.conn, &asked, ctx, rest);
-            let Ok(Step::Frame(meta, ())) = &step else {
-                break Next::Step(step);
-            };
-            let len = meta.len as usize;
-            let good = meta.outcome == Outcome::Ok && meta.kind == Kind::Reply;
-            let frame = match rest.get(..len) {
-                Some(frame) if good && (1..=max).contains(&len) => frame,
-                _ => break Next::Step(step),
-            };
-            let Some(attempt) = l.calls.take(meta.id) else {
-                break Next::Step(step);
-            };
-            let Role::Part { session, exchange: key, .. } = attempt.role else {
-                break Next::Reply(*meta, attempt);
-            };
-            let Some(x) = exchanges.get_mut(key) else {
-                break Next::Reply(*meta, attempt);
-            };
-            let ours = session == id && s.open.front() == Some(key);
-            let alike = (x.series, x.method, x.chain) == (series, method, chain);
-            let plain = x.rare.is_plain() && x.memory.is_empty() && is_usual(&x.meta) && x.sent;
-            let awaited = attempt.orphaned.is_none() && x.phase == Phase::Sent;
-            let free = !matches!(meta.bind, Bind::Release(_)) && s.unread() <= hard;
-            if !(ours && alike && plain && awaited && free) {
-                break Next::Reply(*meta, attempt);
-            }
-            let mark = s.out.mark();
-            let edit = Rewrite::new(by_id.then_some(x.meta.id), &[]);
-            let piece = shared.map(|b| b.slice(*at..(*at + len).min(b.len())));
-            let mut splice = Splice::new(frame, piece.as_ref(), &mut s.out);
-            if codec.rewrite(&l.conn, &s.conn, meta, x.tag, &edit, &mut splice).is_err() {
-                s.out.rollback(mark);
-                break Next::Reply(*meta, attempt);
-            }
-            *at += len;
-            if x.started != since {
-                counts.succeeded(nanos(since), together);
-                (since, together) = (x.started, 0);
-            }
-            together += 1;
-            exchanges.retire(key, |x| x.rest());
-            s.open.pop_front();
-            if ordered {
-                s.ended_via(link);
-            }
-            taken += 1;
-        };
-        counts.succeeded(nanos(since), together);
-        kind.outcomes[Outcome::Ok as usize] += u64::from(taken);
-        *answered += u64::from(taken);
-        s.active = now;
-        e.in_flight = e.in_flight.saturating_sub(taken);
-        chain_of.live = chain_of.live.saturating_sub(taken as usize);
-        if ordered {
-            // What is behind them may have its reply.
-            self.flush_order(id);
-        } else {
-            s.attempts = s.attempts.saturating_sub(taken as usize);
-        }
-        if self.sessions.get(id.0).is_some_and(Session::looks) {
-            self.wake(id);
-        }
-        next
     }
 }

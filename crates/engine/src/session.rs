@@ -172,6 +172,15 @@ impl<C: Codec> Session<C> {
         }
     }
 
+    /// More went over a link that the last one has taken.
+    pub(crate) fn sent_more_via(&mut self, link: LinkId, count: u32) {
+        self.attempts += count as usize;
+        let via = self.via.iter_mut().chain(&mut self.more_via).find(|v| v.link == link);
+        if let Some(via) = via {
+            via.count += count;
+        }
+    }
+
     #[inline(never)]
     fn sent_via_another(&mut self, via: Via) {
         match self.more_via.iter_mut().find(|v| v.link == via.link) {
@@ -186,6 +195,17 @@ impl<C: Codec> Session<C> {
         match &mut self.via {
             Some(v) if v.link == link && v.count > 1 => v.count -= 1,
             _ => self.left_via(link),
+        }
+    }
+
+    /// As many have ended on a link.
+    pub(crate) fn ended_many_via(&mut self, link: LinkId, count: u32) {
+        match &mut self.via {
+            Some(v) if v.link == link && v.count > count => {
+                v.count -= count;
+                self.attempts = self.attempts.saturating_sub(count as usize);
+            }
+            _ => (0..count).for_each(|_| self.ended_via(link)),
         }
     }
 

@@ -8,7 +8,7 @@ use std::{
 };
 
 use foldhash::fast::FixedState;
-use heptad_core::{Outcome, Reason};
+use heptad_core::{Outcome, Reason, same};
 
 /// Counters and gauges of one engine.
 #[derive(Clone, Debug, Default)]
@@ -353,25 +353,6 @@ impl Stats {
     pub(crate) fn link_ended(&mut self, end: (Outcome, Reason)) {
         bump(&mut self.link_ends, end);
     }
-}
-
-/// Whether two names are the same. They are short: the C library takes several times as long to
-/// find that out.
-#[inline(always)]
-fn same(one: &[u8], other: &[u8]) -> bool {
-    if one.len() != other.len() {
-        return false;
-    }
-    if let (Some(end), Some(other_end)) = (one.last_chunk::<8>(), other.last_chunk::<8>()) {
-        let pairs = one.as_chunks::<8>().0.iter().zip(other.as_chunks::<8>().0);
-        return pairs.fold(end == other_end, |same, (one, other)| same & (one == other));
-    }
-    if let (Some(end), Some(other_end)) = (one.last_chunk::<4>(), other.last_chunk::<4>()) {
-        return end == other_end && one.first_chunk::<4>() == other.first_chunk::<4>();
-    }
-    // The first, the last, and the one between them if there is one.
-    let ends = one.first() == other.first() && one.last() == other.last();
-    ends && one.get(1) == other.get(1)
 }
 
 /// Where the handle of a service and method is, if they were met lately.

@@ -5,7 +5,7 @@ use awesomerpc::{AwesomeRpc, wire::Message};
 use heptad_core::{
     Answer, Asked, Codec, Ctx, FanOut, Fault, Flavour, Found, Greet, HeaderEdit, Kind, Meta,
     NoOptions, OptionsError, Outcome, PartReply, Question, Reason, Rewrite, Side, Span, Splice,
-    Step, Traits, Unknown,
+    Step, Template, Traits, Unknown,
 };
 use heptad_testkit::conformance::{Conformance, Failure, Rule};
 
@@ -87,6 +87,10 @@ enum Bug {
     GreetsNobody,
     /// Makes a success of what two endpoints failed to do.
     JoinsToOk,
+    /// Takes requests to all services for alike.
+    TemplateWithoutNames,
+    /// Has the id in another place when it is copied.
+    TemplateAtLength,
 }
 
 impl Mutant {
@@ -284,6 +288,16 @@ impl Codec for Mutant {
         scratch: &'a mut Vec<u8>,
     ) -> Found<'a> {
         self.inner.header(&(), meta, frame, name, scratch)
+    }
+
+    fn template(&self, _: &u32, _: &u32, meta: &Meta, (): (), frame: &[u8]) -> Option<Template> {
+        match self.bug {
+            Bug::TemplateWithoutNames => Template::new(12, 4, 12, 8..12),
+            Bug::TemplateAtLength => Template::new(meta.head as usize, 8, 12, 4..8),
+            // What some of the others make of a frame is not decided by its head alone.
+            Bug::None => self.inner.template(&(), &(), meta, (), frame),
+            _ => None,
+        }
     }
 
     fn headers(
@@ -543,6 +557,8 @@ const TABLE: &[(Bug, Rule)] = &[
     (Bug::GreetsInGarbage, Rule::Greet),
     (Bug::GreetsNobody, Rule::Greet),
     (Bug::JoinsToOk, Rule::Parts),
+    (Bug::TemplateWithoutNames, Rule::Template),
+    (Bug::TemplateAtLength, Rule::Template),
 ];
 
 #[test]

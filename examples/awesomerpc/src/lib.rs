@@ -37,7 +37,7 @@ use std::ops::Range;
 
 use heptad_core::{
     Answer, Asked, Codec, Ctx, Fault, Flavour, Found, Kind, Meta, NoOptions, OptionsError, Outcome,
-    Question, Reason, Rewrite, Side, Splice, Step, Traits, Unknown,
+    Question, Reason, Rewrite, Side, Splice, Step, Template, Traits, Unknown,
 };
 
 use head::{Pair, edited, take_pair, take_span};
@@ -237,6 +237,11 @@ impl Codec for AwesomeRpc {
         });
         out.keep(body);
         Ok(())
+    }
+
+    /// What stands in the head is all that is read of a frame, and where it ends is in front of it.
+    fn template(&self, (): &(), (): &(), meta: &Meta, (): (), _: &[u8]) -> Option<Template> {
+        Template::new(meta.head as usize, 4, FIXED as u32, 8..FIXED)
     }
 
     fn ping(&self, (): &mut (), id: u64, out: &mut Vec<u8>) -> bool {

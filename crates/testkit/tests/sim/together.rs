@@ -19,6 +19,7 @@ use heptad_engine::{
 use heptad_redis::Redis;
 use heptad_route::{Expr, Text};
 use heptad_testkit::sim::resp::{Value as Resp, command};
+use heptad_thrift::Thrift;
 
 use crate::common::*;
 
@@ -126,6 +127,47 @@ impl Speech for AwesomeRpc {
                     true => Message::reply(m.id, m.body).to_bytes(),
                     false => Message::error(m.id, "OVERLOADED", "too much").to_bytes(),
                 });
+            }
+        }
+    }
+}
+
+/// A message of Thrift's strict binary protocol in a frame.
+fn thrift(kind: u8, method: &str, id: u32, content: &[u8]) -> Vec<u8> {
+    let name = [&(method.len() as u32).to_be_bytes(), method.as_bytes()].concat();
+    let message = [&[0x80, 1, 0, kind], &name[..], &id.to_be_bytes(), content].concat();
+    [&(message.len() as u32).to_be_bytes(), &message[..]].concat()
+}
+
+impl Speech for Thrift {
+    const METHODS: [&str; 2] = ["echo", "slow"];
+    const BY_ID: bool = true;
+
+    fn request(number: u32, kind: u32) -> Vec<u8> {
+        let method = ["echo", "third", "slow", "some:other"][kind as usize];
+        let text = vec![b'x'; number as usize % 50];
+        let length = (text.len() as u32).to_be_bytes();
+        let argument = [&[11, 0, 1][..], &length, &text, &[0]].concat();
+        let oneway = number.is_multiple_of(97);
+        let more = vec![0; if number.is_multiple_of(89) { 5000 } else { 0 }];
+        thrift(if oneway { 4 } else { 1 }, method, number, &[argument, more].concat())
+    }
+
+    fn serve(bytes: &mut Vec<u8>, well: bool) -> Option<Vec<u8>> {
+        loop {
+            let length = u32::from_be_bytes(*bytes.first_chunk()?) as usize;
+            let frame: Vec<u8> = bytes.drain(..4 + length).collect();
+            let name_end = 12 + frame[11] as usize;
+            let method = String::from_utf8(frame[12..name_end].to_vec()).expect("a name");
+            let id = u32::from_be_bytes(*frame[name_end..].first_chunk().expect("an id"));
+            let result: &[u8] = match (id % 7, well) {
+                (_, false) => &[8, 0, 1, 0, 0, 0, 6, 0],
+                (0, true) => &[0],
+                (_, true) => &[11, 0, 0, 0, 0, 0, 2, b'o', b'k', 0],
+            };
+            match frame[7] {
+                4 => {}
+                _ => return Some(thrift(if well { 2 } else { 3 }, &method, id, result)),
             }
         }
     }
@@ -346,6 +388,11 @@ fn frame_by_frame_comes_to_the_same<C: Speech>() {
 #[test]
 fn requests_and_replies_by_id_may_come_together() {
     frame_by_frame_comes_to_the_same::<AwesomeRpc>();
+}
+
+#[test]
+fn calls_and_their_results_may_come_together() {
+    frame_by_frame_comes_to_the_same::<Thrift>();
 }
 
 #[test]
