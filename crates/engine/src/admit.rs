@@ -11,9 +11,11 @@ use crate::{
     Engine, Event, Route, SessionId, Stats, Target,
     aim::Whole,
     arena::Key,
-    exchange::{Extras, Phase, is_control, short, text},
+    exchange::{Phase, is_control, short},
     known::Learned,
     plan::End,
+    rare::Extras,
+    text::text,
     timers::Due,
     view::{Names, View},
 };

@@ -7,8 +7,8 @@ use heptad_core::Codec;
 use crate::{
     Engine, LinkId, SessionId,
     calls::Role,
-    exchange::{JobOf, Phase},
-    link::{LinkState, Usage},
+    exchange::Phase,
+    link::{JobOf, LinkState, Usage},
 };
 
 impl<C: Codec> Engine<C> {

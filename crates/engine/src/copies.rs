@@ -18,8 +18,8 @@ use crate::{
     Compare, Engine, LinkId, SessionId,
     arena::Key,
     calls::Role,
-    exchange::{Job, JobOf, Phase},
-    link::{LinkState, Usage},
+    exchange::Phase,
+    link::{Job, JobOf, LinkState, Usage},
     stats::{Difference, Seen},
     timers::Due,
 };

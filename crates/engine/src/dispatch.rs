@@ -8,7 +8,8 @@ use crate::{
     aim::Whole,
     arena::Key,
     choose::{NoLink, Way},
-    exchange::{PartState, Phase, short},
+    exchange::{Phase, short},
+    fan::PartState,
     plan::End,
     session::Session,
 };

@@ -1,19 +1,13 @@
 //! A request on the session's side, from admission to the moment its answer has its place.
 
-use std::{
-    ops::{Deref, DerefMut},
-    sync::Arc,
-};
-
-use heptad_core::{Chain, HeaderEdit, Kind, Meta, Outcome, Question, Reason, Time};
+use heptad_core::{Kind, Meta, Question, Time};
 
 use crate::{
-    Mirror,
     admit::UNCOUNTED,
     arena::{Arena, Key},
     machine::{LinkId, SessionId},
     memory::Memory,
-    plan::End,
+    rare::Rare,
 };
 
 /// A request in flight. Settles exactly once.
@@ -62,149 +56,6 @@ const SHORT: usize = 80;
 pub(crate) struct Words {
     kept: u8,
     bytes: [u8; SHORT],
-}
-
-/// What few exchanges have. Kept apart, and told by marks whether any of it was touched: the usual
-/// exchange neither reads nor clears it.
-#[derive(Debug, Default)]
-pub(crate) struct Rare {
-    away: Box<Away>,
-    touched: bool,
-    ahead: bool,
-}
-
-#[derive(Debug, Default)]
-struct Away {
-    extras: Extras,
-    /// The finished reply, while it waits for its turn.
-    ready: Chain,
-    /// What filters remember.
-    numbers: Vec<u64>,
-}
-
-impl Rare {
-    /// Whether everything is as at the beginning.
-    #[inline]
-    pub(crate) const fn is_plain(&self) -> bool {
-        !self.touched
-    }
-
-    /// What is changed of the request's headers: where a filter wants something, that and the
-    /// route's, which are in front of it by then.
-    #[inline]
-    pub(crate) fn request_edits(&self) -> &[HeaderEdit] {
-        if self.is_plain() {
-            return &[];
-        }
-        match &self.away.extras {
-            Extras { edits, .. } if !edits.is_empty() => edits,
-            Extras { request_headers: Some(headers), .. } => headers,
-            _ => &[],
-        }
-    }
-
-    /// The finished reply, while it waits for its turn.
-    #[inline]
-    pub(crate) fn ready(&self) -> &Chain {
-        &self.away.ready
-    }
-
-    #[inline]
-    pub(crate) fn ready_mut(&mut self) -> &mut Chain {
-        self.ahead = true;
-        &mut self.away.ready
-    }
-
-    /// What filters remember, for [`Memory`].
-    #[inline]
-    pub(crate) fn numbers(&self) -> &[u64] {
-        &self.away.numbers
-    }
-
-    #[inline]
-    pub(crate) fn numbers_mut(&mut self) -> &mut Vec<u64> {
-        &mut self.away.numbers
-    }
-
-    /// The extras, and what filters remember.
-    pub(crate) fn parts(&mut self) -> (&mut Extras, &mut Vec<u64>) {
-        self.touched = true;
-        let Away { extras, numbers, .. } = &mut *self.away;
-        (extras, numbers)
-    }
-
-    /// Gives back what it owns, but for short memory.
-    #[inline]
-    fn rest(&mut self) {
-        if self.ahead {
-            self.away.ready = Chain::default();
-            self.ahead = false;
-        }
-        if self.touched {
-            self.away.extras.clear();
-            self.touched = false;
-        }
-    }
-}
-
-impl Deref for Rare {
-    type Target = Extras;
-
-    #[inline]
-    fn deref(&self) -> &Extras {
-        &self.away.extras
-    }
-}
-
-impl DerefMut for Rare {
-    #[inline]
-    fn deref_mut(&mut self) -> &mut Extras {
-        self.touched = true;
-        &mut self.away.extras
-    }
-}
-
-/// The parts of an exchange that few have.
-#[derive(Debug, Default)]
-pub(crate) struct Extras {
-    /// What filters want changed.
-    pub(crate) edits: Vec<HeaderEdit>,
-    /// What an answer must repeat of the request, if it is long.
-    long: Vec<u8>,
-    pub(crate) reply_headers: Option<Arc<[HeaderEdit]>>,
-    pub(crate) request_headers: Option<Arc<[HeaderEdit]>>,
-    /// The endpoint, where an attribute's hash decided it.
-    pub(crate) chosen: Option<usize>,
-    pub(crate) fan: Option<Fan>,
-    /// The frame, while it waits.
-    pub(crate) frame: Vec<u8>,
-    /// The frame as it was sent, where it may have to be sent again elsewhere.
-    pub(crate) kept: Vec<u8>,
-    /// How often it was, and what goes right ahead of it the next time.
-    pub(crate) redirects: u8,
-    pub(crate) ahead: (&'static [u8], u32),
-    /// Where a copy of it goes (the cluster is a pool's number here), and the copy that is on its way.
-    pub(crate) mirror: Option<Mirror>,
-    pub(crate) copied: Option<Key>,
-    /// What its route answers without asking anybody.
-    pub(crate) direct: Option<(Outcome, Arc<str>)>,
-    /// A digest of its reply, where the copy's is compared by bytes.
-    pub(crate) digest: u64,
-    /// Its number among the requests that a tap took; 0 for none.
-    pub(crate) tapped: u64,
-    /// How it ended and its code's number, for the tap, until it is its turn.
-    pub(crate) told: Option<(End, u16)>,
-}
-
-impl Extras {
-    /// As at the beginning, but for short memory.
-    fn clear(&mut self) {
-        let mut edits = std::mem::take(&mut self.edits);
-        edits.clear();
-        let mut long = std::mem::take(&mut self.long);
-        long.clear();
-        *self = Self { edits, long, ..Self::default() };
-    }
 }
 
 impl<T> Exchange<T> {
@@ -398,109 +249,9 @@ impl Phase {
     }
 }
 
-/// The parts of a fanned-out exchange. Recycled with its buffers.
-#[derive(Debug, Default)]
-pub(crate) struct Fan {
-    pub(crate) parts: Vec<FanPart>,
-    /// How many of `parts` are in use.
-    pub(crate) used: usize,
-    /// How many have no reply yet.
-    pub(crate) left: usize,
-}
-
-#[derive(Debug, Default)]
-pub(crate) struct FanPart {
-    pub(crate) endpoint: usize,
-    pub(crate) picks: Vec<u32>,
-    pub(crate) place: Option<(LinkId, u64)>,
-    pub(crate) reply: PartState,
-    pub(crate) bytes: Vec<u8>,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum PartState {
-    #[default]
-    Open,
-    Reply(Meta),
-    Failed(Outcome, Reason),
-}
-
-impl Fan {
-    /// The part for an endpoint; a new one if there is none yet.
-    pub(crate) fn part_for(&mut self, endpoint: usize) -> &mut FanPart {
-        let used = self.used;
-        let at = self.parts.iter().take(used).position(|p| p.endpoint == endpoint);
-        let at = at.unwrap_or_else(|| {
-            if self.parts.len() == used {
-                self.parts.push(FanPart::default());
-            }
-            self.used += 1;
-            used
-        });
-        let fresh = at == used;
-        let part = &mut self.parts[at];
-        if fresh {
-            part.endpoint = endpoint;
-            part.picks.clear();
-            part.place = None;
-            part.reply = PartState::Open;
-            part.bytes.clear();
-        }
-        part
-    }
-
-    pub(crate) fn active(&self) -> &[FanPart] {
-        self.parts.get(..self.used).unwrap_or_default()
-    }
-}
-
-/// A frame for a link that is not ready yet.
-#[derive(Debug)]
-pub(crate) struct Job {
-    pub(crate) of: JobOf,
-    pub(crate) frame: Vec<u8>,
-}
-
-/// Whose frame waits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum JobOf {
-    /// A part of an exchange.
-    Part(Key, u32),
-    /// A copy.
-    Copy(Key),
-}
-
 /// Whether a frame is a barrier by its kind.
 pub(crate) const fn is_control(meta: &Meta) -> bool {
     matches!(meta.kind, Kind::Login | Kind::Control)
-}
-
-/// What is told to a human whose request Heptad ended itself.
-pub(crate) const fn text(outcome: Outcome, reason: Reason) -> &'static str {
-    match (outcome, reason) {
-        (_, Reason::CrossShard) => "keys of the request live on different endpoints",
-        (_, Reason::SingleEndpoint) => "the command needs a cluster with a single endpoint",
-        (_, Reason::Unsupported) => "not supported through this router",
-        (_, Reason::Queue) => "too many requests wait for a link to the endpoint",
-        (_, Reason::LinkBuffer) => "the link's buffer to the endpoint is full",
-        (_, Reason::LinkCount) => "too many links to the endpoint",
-        (_, Reason::Buffered) => "too many bytes are buffered",
-        (_, Reason::FrameSize) => "the frame is longer than the limit",
-        (_, Reason::HeadSize) => "the head of the frame is longer than the limit",
-        (_, Reason::ConnectTimeout) => "the endpoint could not be connected in time",
-        (_, Reason::Refused) => "the endpoint refused the connection",
-        (_, Reason::Greeting) => "the endpoint refused the login or set-up of the link",
-        (Outcome::NoRoute, _) => "no route matches the request",
-        (Outcome::NoEndpoint, _) => "the cluster has no usable endpoint",
-        (Outcome::ConnectFailed, _) => "the endpoint cannot be connected",
-        (Outcome::Reset, _) => "the connection to the endpoint broke before the reply came",
-        (Outcome::Timeout, _) => "no reply within the time-out",
-        (Outcome::Draining, _) => "shutting down",
-        (Outcome::Denied, _) => "denied",
-        (Outcome::Limited, _) => "over the limit",
-        (Outcome::Overloaded, _) => "overloaded",
-        _ => "the request could not be served",
-    }
 }
 
 #[cfg(test)]
@@ -535,45 +286,5 @@ mod tests {
     fn an_exchange_takes_four_lines_of_the_cache_with_its_generation() {
         assert_eq!(size_of::<Exchange<u16>>() + 8, 4 * 64);
         assert!(std::mem::offset_of!(Exchange<u16>, words) + 8 <= 3 * 64);
-    }
-
-    /// Whoever reads an error must not have to guess which of two limits it was.
-    #[test]
-    fn what_is_told_says_what_happened() {
-        let reasons = [
-            (Reason::CrossShard, "different endpoints"),
-            (Reason::SingleEndpoint, "single endpoint"),
-            (Reason::Unsupported, "not supported"),
-            (Reason::Queue, "wait for a link"),
-            (Reason::LinkBuffer, "link's buffer"),
-            (Reason::LinkCount, "too many links"),
-            (Reason::Buffered, "bytes are buffered"),
-            (Reason::FrameSize, "the frame is longer"),
-            (Reason::HeadSize, "the head of the frame is longer"),
-            (Reason::ConnectTimeout, "connected in time"),
-            (Reason::Refused, "refused the connection"),
-            (Reason::Greeting, "login or set-up"),
-        ];
-        for (reason, words) in reasons {
-            // A reason says more than an outcome.
-            for outcome in [Outcome::BadRequest, Outcome::Overloaded, Outcome::ConnectFailed] {
-                assert!(text(outcome, reason).contains(words), "{reason:?}: {words}");
-            }
-        }
-        let outcomes = [
-            (Outcome::NoRoute, "no route"),
-            (Outcome::NoEndpoint, "no usable endpoint"),
-            (Outcome::ConnectFailed, "cannot be connected"),
-            (Outcome::Reset, "broke before the reply"),
-            (Outcome::Timeout, "time-out"),
-            (Outcome::Draining, "shutting down"),
-            (Outcome::Denied, "denied"),
-            (Outcome::Limited, "over the limit"),
-            (Outcome::Overloaded, "overloaded"),
-            (Outcome::BadRequest, "could not be served"),
-        ];
-        for (outcome, words) in outcomes {
-            assert!(text(outcome, Reason::None).contains(words), "{outcome:?}: {words}");
-        }
     }
 }

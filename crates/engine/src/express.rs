@@ -13,13 +13,14 @@ use crate::{
     admit::UNCOUNTED,
     arena::Key,
     calls::{Attempt, Role},
-    exchange::{Exchange, Extras, Phase, short},
+    exchange::{Exchange, Phase, short},
     follow_replies::Lead,
     known::{Habit, Learned},
     link::{Link, Usage},
     pen::{Pen, Sent},
     plan::End,
     pool::Pool,
+    rare::Extras,
     view::{Names, View},
 };
 

@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use heptad_core::{Chain, Codec, Flavour, Lane, Meta, Time};
 
 use crate::{
+    arena::Key,
     calls::Calls,
-    exchange::Job,
     machine::{ConnId, LinkId, SessionId},
     pool::Pool,
     timers::{Due, Timers},
@@ -45,6 +45,22 @@ pub(crate) struct Link<C: Codec> {
     pub(crate) pinged: Option<Time>,
     /// The next time the engine looks at it.
     pub(crate) look: Time,
+}
+
+/// A frame for a link that is not ready yet.
+#[derive(Debug)]
+pub(crate) struct Job {
+    pub(crate) of: JobOf,
+    pub(crate) frame: Vec<u8>,
+}
+
+/// Whose frame waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum JobOf {
+    /// A part of an exchange.
+    Part(Key, u32),
+    /// A copy.
+    Copy(Key),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,9 +9,11 @@ use heptad_core::{
 use crate::{
     Compare, Engine, SessionId,
     arena::Key,
-    exchange::{Exchange, Fan, FanPart, PartState, Phase, is_control, text},
+    exchange::{Exchange, Phase, is_control},
+    fan::{Fan, FanPart, PartState},
     machine::LinkId,
     plan::End,
+    text::text,
 };
 
 /// Buffers of kept frames that wait to be used again.

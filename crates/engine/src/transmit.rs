@@ -7,9 +7,9 @@ use crate::{
     Engine, LinkId, SessionId,
     arena::Key,
     calls::Role,
-    exchange::{Job, JobOf, Phase},
+    exchange::Phase,
     leftovers::LARGE,
-    link::{LinkState, Usage},
+    link::{Job, JobOf, LinkState, Usage},
     pen::waits_for_prelude,
 };
 

@@ -6,8 +6,7 @@ use crate::{
     Engine, LinkId,
     arena::Key,
     calls::Role,
-    exchange::JobOf,
-    link::{LinkState, Usage},
+    link::{JobOf, LinkState, Usage},
 };
 
 impl<C: Codec> Engine<C> {

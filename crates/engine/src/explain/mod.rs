@@ -15,7 +15,7 @@ use heptad_core::{
 };
 use heptad_route::{Scratch, Seen};
 
-use crate::{Plan, Route, Target, admit::hashed, exchange::text, plan::End, pool::Pool};
+use crate::{Plan, Route, Target, admit::hashed, plan::End, pool::Pool, text::text};
 
 pub use frames::explain_frames;
 pub use question::{Question, explain_question};
