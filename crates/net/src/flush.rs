@@ -24,8 +24,9 @@ use crate::{conn::Conn, moderate::Moderation, worker::Worker};
 
 /// Pieces of an out-buffer that one system call writes.
 const PIECES: usize = 64;
-/// Bytes written to one connection in one turn at most.
-pub(crate) const ENOUGH: usize = 1 << 20;
+/// Bytes written to one connection in one turn at most: what a client of small frames may have to
+/// wait for, on a socket that takes all it is given.
+pub(crate) const ENOUGH: usize = 256 << 10;
 /// A deadline that its machine did not settle is looked at again after this time.
 pub(crate) const AGAIN: Duration = Duration::from_millis(1);
 
@@ -90,22 +91,24 @@ pub(crate) fn write(
     }
 }
 
-/// Gives the first pieces of a chain to one system call.
+/// Gives the first pieces of a chain to one system call, not more than is [`ENOUGH`].
 pub(crate) fn write_chain(
     chain: &Chain,
     write: impl FnOnce(&[IoSlice<'_>]) -> io::Result<usize>,
 ) -> io::Result<usize> {
     if let Some(run) = chain.flat() {
-        return write(&[IoSlice::new(run)]);
+        return write(&[IoSlice::new(run.get(..ENOUGH).unwrap_or(run))]);
     }
     let mut slices = [IoSlice::new(&[]); PIECES];
-    let mut used = 0;
+    let (mut used, mut left) = (0, ENOUGH);
     chain.pieces(|piece| {
+        let piece = piece.get(..left).unwrap_or(piece);
+        left = left.saturating_sub(piece.len());
         if let Some(slot) = slices.get_mut(used) {
             *slot = IoSlice::new(piece);
             used += 1;
         }
-        used < PIECES
+        used < PIECES && left > 0
     });
     write(slices.get(..used).unwrap_or_default())
 }
@@ -188,9 +191,12 @@ pub(crate) async fn flusher(worker: Rc<Worker>, mut moderation: Option<Moderatio
             }
         }
         worker.finish_if_idle();
-        if let Some(moderation) = &mut moderation
-            && let Some(pause) = moderation.pause(now, now.since(began), worker.answered())
-        {
+        let pause =
+            moderation.as_mut().and_then(|m| m.pause(now, now.since(began), worker.answered()));
+        if worker.has_more() {
+            // The sockets first, which this task would not let be looked at.
+            tokio::task::yield_now().await;
+        } else if let Some(pause) = pause {
             std::thread::sleep(pause);
         }
     }
@@ -219,5 +225,29 @@ mod tests {
             chain.consume(n.unwrap());
         }
         assert_eq!(calls, [64, 64, 64, 8]);
+    }
+
+    #[test]
+    fn one_call_takes_so_many_bytes_and_no_more() {
+        let take = |chain: &mut Chain| {
+            let n = write_chain(chain, |slices| Ok(slices.iter().map(|s| s.len()).sum())).unwrap();
+            chain.consume(n);
+            n
+        };
+        for flat in [true, false] {
+            let mut chain = Chain::default();
+            if !flat {
+                chain.extend(b"head");
+                chain.push(vec![b'x'; SHARE_FROM].into());
+            }
+            let before = chain.len();
+            match flat {
+                true => chain.extend(&vec![b'x'; 2 * ENOUGH + 1]),
+                false => chain.push(vec![b'x'; 2 * ENOUGH + 1 - before].into()),
+            }
+            let taken = [take(&mut chain), take(&mut chain), take(&mut chain)];
+            assert_eq!(taken, [ENOUGH, ENOUGH, 1], "flat: {flat}");
+            assert!(chain.is_empty());
+        }
     }
 }

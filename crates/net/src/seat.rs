@@ -64,6 +64,8 @@ pub(crate) struct Seat {
     /// Connections to write in this turn, and the list of the turn before for its memory.
     dirty: RefCell<Vec<Rc<Conn>>>,
     spare: RefCell<Vec<Rc<Conn>>>,
+    /// Those that have more to be written, in the next turn.
+    rest: RefCell<Vec<Rc<Conn>>>,
     /// Something was told to the machine since its events were taken.
     stirred: Cell<bool>,
     /// The machine panicked and must not be called again.
@@ -91,6 +93,7 @@ impl Seat {
             conns: RefCell::default(),
             dirty: RefCell::default(),
             spare: RefCell::default(),
+            rest: RefCell::default(),
             stirred: Cell::new(true),
             broken: Cell::new(false),
             epoch: Cell::new(0),
@@ -215,6 +218,17 @@ impl Seat {
             return;
         }
         self.count(|io| io.turns += 1);
+        let done = self.rounds();
+        let mut rest = self.rest.borrow_mut();
+        if !done || !rest.is_empty() {
+            // More to do, but the sockets first.
+            self.dirty.borrow_mut().append(&mut rest);
+            self.stir();
+        }
+    }
+
+    /// Whether there is nothing more to perform.
+    fn rounds(self: &Rc<Self>) -> bool {
         for _ in 0..ROUNDS {
             self.mend();
             self.perform_all();
@@ -223,12 +237,11 @@ impl Seat {
                     continue;
                 }
                 self.stirred.set(false);
-                return;
+                return true;
             }
             self.flush(true);
         }
-        // More to do, but the sockets first.
-        self.stir();
+        false
     }
 
     fn perform(self: &Rc<Self>, event: Event) {
@@ -317,7 +330,10 @@ impl Seat {
                     conn.blocked.set(true);
                     conn.wake();
                 }
-                Some(Wrote::Enough) => self.enqueue(&conn),
+                Some(Wrote::Enough) => {
+                    conn.queued.set(true);
+                    self.rest.borrow_mut().push(conn);
+                }
                 Some(Wrote::Failed) => self.lose(&conn, Lost::Closed),
                 None => break,
             }
@@ -335,6 +351,7 @@ impl Seat {
             conn.end();
         }
         self.dirty.borrow_mut().clear();
+        self.rest.borrow_mut().clear();
         self.epoch.set(self.epoch.get() + 1);
         self.count(|io| io.restarts += 1);
         // A factory that panics is the worker's panic.

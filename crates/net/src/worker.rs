@@ -160,6 +160,11 @@ impl Worker {
         self.woken.take()
     }
 
+    /// Whether a turn has left something for the next.
+    pub(crate) fn has_more(&self) -> bool {
+        self.woken.get()
+    }
+
     pub(crate) fn took(&self, bytes: usize) {
         self.taken.set(self.taken.get() + bytes);
     }

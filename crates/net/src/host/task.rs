@@ -205,6 +205,8 @@ struct Worker<'a> {
     /// To be written in this turn, and the list of the turn before for its memory.
     dirty: Vec<ConnId>,
     spare: Vec<ConnId>,
+    /// Those that have more to be written, in the next turn.
+    rest: Vec<ConnId>,
     ready: Arc<Ready>,
     notes: UnboundedSender<Note>,
     memory: Box<[u8]>,
@@ -227,6 +229,7 @@ impl<'a> Worker<'a> {
             wires: HashMap::default(),
             dirty: Vec::new(),
             spare: Vec::new(),
+            rest: Vec::new(),
             ready: Arc::default(),
             notes,
             memory: vec![0; BUFFER].into(),
@@ -425,6 +428,16 @@ impl<'a> Worker<'a> {
         }
         self.taken = 0;
         self.io.turns += 1;
+        let done = self.rounds();
+        if !done || !self.rest.is_empty() {
+            // More to do, but the streams first.
+            self.dirty.append(&mut self.rest);
+            self.stirred = true;
+        }
+    }
+
+    /// Whether there is nothing more to perform.
+    fn rounds(&mut self) -> bool {
         for _ in 0..ROUNDS {
             self.mend();
             while let Some(Some(event)) = self.look(|m, _| m.poll_event()) {
@@ -435,12 +448,11 @@ impl<'a> Worker<'a> {
                     continue;
                 }
                 self.stirred = false;
-                return;
+                return true;
             }
             self.flush();
         }
-        // More to do, but the streams first.
-        self.stirred = true;
+        false
     }
 
     fn perform(&mut self, event: Event) {
@@ -514,7 +526,10 @@ impl<'a> Worker<'a> {
             match wrote {
                 Ok(Wrote::All) => {}
                 Ok(Wrote::Full) => wire.blocked = true,
-                Ok(Wrote::Enough) => self.queue(at),
+                Ok(Wrote::Enough) => {
+                    wire.queued = true;
+                    self.rest.push(at);
+                }
                 Ok(Wrote::Failed) => self.lose(at, Lost::Closed),
                 Err(panic) => self.panicked(&*panic),
             }
@@ -532,6 +547,7 @@ impl<'a> Worker<'a> {
             wire.over();
         }
         self.dirty.clear();
+        self.rest.clear();
         self.epoch += 1;
         self.io.restarts += 1;
         // A factory that panics is the worker's panic.
